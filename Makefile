@@ -1,0 +1,45 @@
+# One virtual environment, made on first use; everything else runs in it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_OUT ?= demo-out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench constraints clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed  ## make a small archive of brackets, fuse it, show the report
+	$(BIN)/bracketflow demo $(DEMO_OUT)
+
+test: $(VENV)/installed  ## the default test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/installed  ## lint, format check and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed  ## measure, side by side in one run
+	$(BIN)/python -m tests.benchmarks
+
+constraints:  ## freeze the versions of a fresh environment
+	rm -rf .constraints-venv && $(PYTHON) -m venv .constraints-venv
+	.constraints-venv/bin/python -m pip install --quiet -e '.[dev,s3]'
+	{ echo '# Exact versions that were tested together on Python 3.11; `make` installs with them.'; \
+	  echo '# Made by `make constraints` (pip freeze of a fresh environment).'; \
+	  .constraints-venv/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' | sort -f; } > constraints.txt
+	rm -rf .constraints-venv
+
+clean:  ## remove what was built
+	rm -rf $(VENV) $(DEMO_OUT) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``bracketflow`` command: each command calls its flow.
+
+Exit codes: 0 all well, 1 past the failure budget, 2 wrong use, 3 destination locked,
+4 infrastructure, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows import show
+from model import zoo
+from pipeline.archive.scan import ScanOptions
+from pipeline.errors import BracketflowError
+from pipeline.runs import FailureBudget, Outcome
+from pipeline.settings import FuseSettings
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="bracketflow",
+    help="Fuse archives of bracketed photographs, and prove how good each result is.\n\n"
+    "Start with [bold]bracketflow demo[/bold]; the main job is "
+    "[bold]bracketflow fuse PHOTOS OUT[/bold].",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_out = Console()
+_err = Console(stderr=True)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Folder or URI of the archive (s3://, gs:// with the extra), a catalog made by "
+        "`scan`, or a list of brackets (CSV with columns bracket,path, or Parquet).",
+        show_default=False,
+    ),
+]
+Destination = Annotated[
+    str,
+    typer.Argument(
+        help="Folder or URI that gets results/, report/, previews/ and catalog/; outside the "
+        "source.",
+        show_default=False,
+    ),
+]
+Model = Annotated[str, typer.Option(help="Model to fuse with, see `bracketflow models`.")]
+Align = Annotated[
+    str, typer.Option(help="auto registers handheld brackets; off takes the frames as they are.")
+]
+Layout = Annotated[
+    str,
+    typer.Option(
+        help="How the archive is laid out: auto, or one of exif, sice, mefb, kalantari, folder."
+    ),
+]
+Twins = Annotated[str, typer.Option(help="Of a RAW+JPEG pair, which one is used: jpeg or raw.")]
+Workers = Annotated[int | None, typer.Option(help="Ray actors at work; as many as fit by default.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+GpusPerWorker = Annotated[
+    float | None, typer.Option(help="Share of a GPU for each worker; 0.25 lets four share one.")
+]
+Threads = Annotated[int | None, typer.Option(help="Threads of each worker.")]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  bracketflow scan ~/Pictures --out catalog.parquet\n\n"
+    "  bracketflow scan /data/SICE --layout sice --out sice.parquet\n\n"
+    "  bracketflow scan ~/Pictures --check-pixels --out c.parquet    (distrust the EXIF)"
+)
+def scan(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="Where the catalog goes.")] = Path("catalog.parquet"),
+    layout: Layout = "auto",
+    twins: Twins = "jpeg",
+    check_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--check-pixels", help="Compare EXIF exposures with the brightness of the pixels."
+        ),
+    ] = False,
+) -> None:
+    """Find the brackets of an archive and write them to a catalog (Parquet)."""
+    from flows.scan import scan_archive
+
+    options = ScanOptions(layout=layout, twins=twins)
+    summary = scan_archive(source, str(out), options, check=check_pixels)
+    _out.print(show.scan_table(summary))
+    _out.print(f"catalog: {out}")
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  bracketflow fuse ~/Pictures/2024 ~/fused\n\n"
+    "  bracketflow fuse ~/Pictures/2024 ~/fused --dry-run\n\n"
+    "  bracketflow fuse catalog.parquet s3://bucket/fused --format tiff --bits 16\n\n"
+    "  bracketflow fuse /photos /fused --name '{folder}_{stem}' --workers 8\n\n"
+    "Running the same command again continues where it was, or does nothing."
+)
+def fuse(
+    source: Source,
+    destination: Destination,
+    model: Model = FuseSettings.model,
+    align: Align = FuseSettings.align,
+    format: Annotated[  # noqa: A002 - the word users know
+        str, typer.Option(help="jpeg, png, tiff or avif.")
+    ] = FuseSettings.format,
+    bits: Annotated[
+        int, typer.Option(help="Bits per channel: 8; 16 for png and tiff; 10 or 12 for avif.")
+    ] = FuseSettings.bits,
+    quality: Annotated[int, typer.Option(help="1..100, of jpeg and avif.")] = FuseSettings.quality,
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Name of a result; fields: {stem} {folder} {id} {count} {layout} {model}."
+        ),
+    ] = FuseSettings.name,
+    previews: Annotated[bool, typer.Option(help="Write small pictures for the report.")] = True,
+    layout: Layout = "auto",
+    twins: Twins = "jpeg",
+    workers: Workers = None,
+    device: Device = "auto",
+    gpus_per_worker: GpusPerWorker = None,
+    threads: Threads = None,
+    max_failures: Annotated[
+        str, typer.Option(help="Share of brackets that may fail before the exit code is 1.")
+    ] = "10%",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, and what it takes.")
+    ] = False,
+) -> None:
+    """Fuse every bracket of an archive; the report says how good each result is."""
+    budget = FailureBudget.parse(max_failures)
+    settings = FuseSettings(
+        model=model,
+        align=align,
+        format=format,
+        bits=bits,
+        quality=quality,
+        name=name,
+        previews=previews,
+    )
+    options = ScanOptions(layout=layout, twins=twins)
+    if dry_run:
+        from pipeline.estimates import estimate_run
+
+        _out.print(show.estimate_table(estimate_run(source, destination, settings, options)))
+        return
+    from flows.fuse import fuse_archive
+    from pipeline.fleet import PoolOptions
+
+    pool = PoolOptions(
+        workers=workers,
+        device=device,
+        gpus_per_worker=gpus_per_worker,
+        threads_per_worker=threads,
+    )
+    outcome = fuse_archive(source, destination, settings, options, pool)
+    _finish(outcome, budget)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  bracketflow score ~/Pictures/2024 ~/enfuse-results\n\n"
+    "  bracketflow score catalog.parquet ~/fused --out scores\n\n"
+    "A result is found by its folder and name: A/0001.jpg, A/0001_fused.png, or A.jpg for the "
+    "bracket in folder A."
+)
+def score(
+    stacks: Source,
+    results: Annotated[
+        str, typer.Argument(help="Folder with the results of any tool.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("scores"),
+    align: Align = FuseSettings.align,
+    layout: Layout = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
+) -> None:
+    """Score fused photographs that any tool made, with the report's own measures."""
+    from flows.score import score_results
+    from pipeline.fleet import PoolOptions
+
+    outcome = score_results(
+        stacks,
+        results,
+        str(out),
+        align,
+        ScanOptions(layout=layout),
+        PoolOptions(workers=workers, threads_per_worker=threads),
+    )
+    _finish(outcome, FailureBudget(1.0), fused="scored")
+
+
+@app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="All cards, as JSON.")] = False,
+) -> None:
+    """List the models with their parameter counts, weights and cards."""
+    cards = [zoo.card(name) for name in zoo.names()]
+    if as_json:
+        typer.echo(json.dumps([card.as_dict() for card in cards], indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("model", "parameters", "weights", "output", "what it is"):
+        table.add_column(title, justify="right" if title == "parameters" else "left")
+    for card in cards:
+        weights = "ship" if card.weights_shipped else ("-" if not card.parameters else "missing")
+        default = " (default)" if card.name == zoo.DEFAULT else ""
+        table.add_row(
+            card.name + default, f"{card.parameters:,}", weights, card.output, card.summary
+        )
+    _out.print(table)
+
+
+@app.command(
+    epilog="Examples:\n\n  bracketflow demo\n\n  bracketflow demo big --brackets 200 --megapixels 4"
+)
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="Gets archive/ (the photographs) and fused/ (the results).")
+    ] = Path("bracketflow-demo"),
+    brackets: Annotated[int, typer.Option(min=1, help="How many brackets to make.")] = 12,
+    megapixels: Annotated[float, typer.Option(min=0.02, help="Size of a frame.")] = 0.8,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same archive.")] = 0,
+    workers: Workers = None,
+) -> None:
+    """Make an archive of bracketed photographs, fuse it, and show the report."""
+    from flows.demo import run_demo
+
+    outcome = run_demo(
+        str(folder), brackets=brackets, megapixels=megapixels, seed=seed, workers=workers
+    )
+    _finish(outcome, FailureBudget())
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, Ray, Prefect's server, devices and disk, and name the cure."""
+    from flows.doctor import examine
+
+    findings = list(examine())
+    _out.print(show.findings_table(findings))
+    if any(finding.level == "bad" for finding in findings):
+        raise typer.Exit(4)
+
+
+def _finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") -> None:
+    """Print the summary of a run and leave with its exit code."""
+    _out.print(show.outcome_table(outcome, fused=fused))
+    if budget.exceeded(outcome.counts):
+        _err.print(
+            f"[red]{outcome.counts.quarantined} brackets failed, more than the failure budget of "
+            f"{budget.share:.0%} allows.[/red] See the codes above and the report."
+        )
+        raise typer.Exit(1)
+
+
+def _quiet_prefect() -> None:
+    """Prefect reads its settings when it is imported: what a command line needs, unless set."""
+    quiet = {
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+
+
+def main() -> None:
+    """Entry point: run the command line and turn errors into exit codes."""
+    _quiet_prefect()
+    try:
+        app(standalone_mode=True)
+    except BracketflowError as error:
+        _err.print(f"[red]error[/red] \\[{error.code}] {error.message}", highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _err.print("Interrupted. Results that were finished are kept; run the same command again.")
+        sys.exit(130)

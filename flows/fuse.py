@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job: scan, plan, fuse on Ray actors, publish."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.progress import FuseProgress
+from flows.scan import scan_step
+from pipeline import storage
+from pipeline.archive.scan import ScanOptions
+from pipeline.fleet import Fleet, PoolOptions, open_fleet
+from pipeline.fuse_run import FuseRun, Plan, fuse_chunk, make_plan
+from pipeline.ledger import Ledger
+from pipeline.planning import FuseJob, Settled, check_destination
+from pipeline.report.schema import Row
+from pipeline.runs import Counts, Outcome, publish
+from pipeline.settings import FuseSettings
+
+__all__ = ["fuse_archive"]
+
+_CHUNK = 2000  # brackets per Prefect task: few tasks, bounded driver memory
+
+
+@task(name="plan", cache_policy=NO_CACHE, persist_result=False)
+def plan_step(run: FuseRun) -> Plan:
+    """Decide what is new, what stands already and what is no bracket."""
+    return make_plan(run)
+
+
+@task(name="fuse", task_run_name="fuse-chunk-{number}", cache_policy=NO_CACHE, persist_result=False)
+def fuse_step(
+    number: int,
+    fleet: Fleet | None,
+    ledger: Ledger,
+    chunk: tuple[FuseJob | Settled, ...],
+    counts: Counts,
+    progress: FuseProgress,
+) -> None:
+    """Fuse one chunk on the fleet."""
+
+    def advance(row: Row | None) -> None:
+        if row is None or row["status"] == "skipped":
+            progress.advance()
+            return
+        pixels = (row["source_width"] or 0) * (row["source_height"] or 0)
+        progress.advance(
+            megapixels=pixels * row["frame_count"] / 1e6, failed=row["status"] == "quarantined"
+        )
+
+    fuse_chunk(fleet, ledger, chunk, counts, advance)
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish_step(run: FuseRun, counts: Counts) -> Outcome:
+    """Check the counts, write the manifest and show a table in Prefect."""
+    outcome = publish(run, counts)
+    table = [{"what": name, "count": str(n)} for name, n in counts.as_dict().items() if n]
+    mean = outcome.mean_mef_ssim
+    table.append({"what": "mean MEF-SSIM", "count": "-" if mean is None else f"{mean:.4f}"})
+    create_table_artifact(
+        table=table, key="bracketflow-fuse", description=f"Run {run.run_id} to {run.destination}"
+    )
+    return outcome
+
+
+@flow(name="fuse", flow_run_name="fuse-{source}", persist_result=False)
+def fuse_archive(
+    source: str,
+    destination: str,
+    settings: FuseSettings = FuseSettings(),
+    options: ScanOptions = ScanOptions(),
+    pool: PoolOptions = PoolOptions(),
+) -> Outcome:
+    """Fuse every bracket of an archive and report how good each result is.
+
+    Args:
+        source: folder or URI of the archive, or a catalog or list of brackets.
+        destination: folder or URI for ``results/``, ``report/``, ``previews/`` and ``catalog/``.
+        settings: how a result is made; part of its key.
+        options: how to scan.
+        pool: how much of the Ray cluster to use.
+
+    Raises:
+        UsageError: bad options, or nothing to work on.
+        InfrastructureError: Ray, disk or network failed, or the counts do not add up.
+    """
+    run = FuseRun(
+        source=storage.absolute(source),
+        destination=storage.absolute(destination),
+        settings=settings,
+    )
+    check_destination(run.source, run.destination)
+    scan_step(run.source, run.catalog_uri, options, skip=run.destination)
+    plan = plan_step(run)
+    counts = Counts(found=plan.found)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(run.destination, run.run_id, "plan"))
+        progress = stack.enter_context(FuseProgress(plan.found))
+        fleet: Fleet | None = None
+        for number, chunk in enumerate(plan.chunks(_CHUNK)):
+            # Ray starts with the first bracket that needs it: a run with nothing to do is quick.
+            if fleet is None and any(isinstance(decision, FuseJob) for decision in chunk):
+                fleet = stack.enter_context(open_fleet(run.recipe, pool))
+            fuse_step(number, fleet, ledger, chunk, counts, progress)
+    return publish_step(run, counts)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scan flow: an archive in, a catalog out."""
+
+from __future__ import annotations
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.progress import ScanProgress
+from pipeline import storage
+from pipeline.archive.catalog import write_catalog
+from pipeline.archive.check import check_pixels
+from pipeline.archive.find import find_brackets
+from pipeline.archive.scan import ScanOptions, ScanSummary
+
+__all__ = ["scan_archive", "scan_step"]
+
+
+@task(name="scan", cache_policy=NO_CACHE, persist_result=False)
+def scan_step(
+    source: str,
+    catalog: str,
+    options: ScanOptions,
+    *,
+    skip: str | None = None,
+    check: bool = False,
+) -> ScanSummary:
+    """Find the brackets of an archive, or read a catalog or list of them, and write a catalog."""
+    with ScanProgress() as progress:
+        found = find_brackets(source, options, skip=skip, progress=progress)
+    brackets = map(check_pixels, found.brackets) if check else found.brackets
+    write_catalog(brackets, catalog)
+    return found.summary
+
+
+@flow(name="scan", persist_result=False)
+def scan_archive(
+    source: str,
+    catalog: str,
+    options: ScanOptions = ScanOptions(),
+    check: bool = False,
+) -> ScanSummary:
+    """Scan an archive into a catalog.
+
+    Args:
+        source: folder or URI of the archive, or a list of brackets (CSV, Parquet).
+        catalog: where the catalog (Parquet) goes.
+        options: how to scan.
+        check: compare EXIF exposures with the brightness of the pixels (decodes small versions).
+
+    Raises:
+        UsageError: the source is missing or empty, or an option is wrong.
+    """
+    return scan_step(storage.absolute(source), storage.absolute(catalog), options, check=check)

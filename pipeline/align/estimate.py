@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The motion between two frames: coarse by masked correlation, fine by Gauss-Newton.
+
+Coarse: normalised cross-correlation of masked images over all shifts at once (D. Padfield, Masked
+object registration in the Fourier domain, IEEE TIP 2012). Fine: the inverse compositional form of
+Lucas-Kanade (S. Baker and I. Matthews, IJCV 2004) over scattered textured pixels with robust
+weights (Geman-McClure), which let go of what moves by itself. Nothing is drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.align.invariant import Level
+from pipeline.align.misfit import Samples, look_up
+from pipeline.align.motion import Kind, Matrix, move_points, step_basis, step_matrix
+
+__all__ = ["coarse_shifts", "correlation", "refine"]
+
+_REACH = 0.11  # of each side; a little over what is accepted
+_LEAST_SAMPLES = 60
+
+
+def coarse_shifts(reference: Level, frame: Level) -> list[Matrix]:
+    """Likely translations (normalised), best first; the identity is always among them."""
+    height, width = reference.shape
+    reach_y, reach_x = max(2, round(_REACH * height)), max(2, round(_REACH * width))
+    size = (height + reach_y + 1, width + reach_x + 1)
+
+    def spectra(level: Level) -> tuple[NDArray[np.complex128], ...]:
+        value, weight = level.planes[..., 0].astype(np.float64), level.planes[..., 1]
+        return tuple(np.fft.rfft2(x, size) for x in (weight, weight * value, weight * value**2))
+
+    w1, v1, e1 = spectra(reference)
+    w2, v2, e2 = spectra(frame)
+
+    def correlate(a: NDArray[np.complex128], b: NDArray[np.complex128]) -> NDArray[np.float64]:
+        full = np.fft.irfft2(np.conj(a) * b, size)
+        rows = np.r_[-reach_y : reach_y + 1]
+        return np.asarray(full[np.ix_(rows, np.r_[-reach_x : reach_x + 1])])
+
+    overlap = correlate(w1, w2)
+    scale = np.sqrt(np.maximum(correlate(e1, w2) * correlate(w1, e2), 0.0))
+    enough = (overlap > 0.3 * overlap.max()) & (scale > 1e-6 * max(float(scale.max()), 1e-12))
+    score = np.where(enough, correlate(v1, v2) / np.maximum(scale, 1e-12), -1.0)
+    shifts = [(0, 0)]
+    for _ in range(2):
+        row, col = (int(i) for i in np.unravel_index(np.argmax(score), score.shape))
+        if score[row, col] <= 0:
+            break
+        shifts.append((row - reach_y, col - reach_x))
+        score[max(row - 2, 0) : row + 3, max(col - 2, 0) : col + 3] = -1.0
+    m = reference.to_pixels
+    found = []
+    for dy, dx in shifts:
+        if max((abs(dy - y) for y, x in found if abs(dx - x) <= 1), default=9) <= 1:
+            continue
+        found.append((dy, dx))
+    return [
+        np.array([[1.0, 0.0, dx / m[0, 0]], [0.0, 1.0, dy / m[1, 1]], [0.0, 0.0, 1.0]])
+        for dy, dx in found
+    ]
+
+
+def correlation(samples: Samples, level: Level, motion: Matrix) -> float:
+    """Correlation of the two frames' normalised luminance in -1..1; 0 where nothing is shared."""
+    value, weight = look_up(samples, level, move_points(motion, samples.points))
+    if np.count_nonzero(weight) < _LEAST_SAMPLES:
+        return 0.0
+    own, other = (weight * samples.value**2).sum(), (weight * value**2).sum()
+    return float((weight * samples.value * value).sum() / (np.sqrt(own * other) + 1e-12))
+
+
+def refine(
+    samples: Samples,
+    level: Level,
+    start: Matrix,
+    kinds: Sequence[Kind],
+    *,
+    steps: int = 12,
+) -> Matrix | None:
+    """The motion near ``start`` that fits best, ``kinds`` one after another.
+
+    None where too few pixels are shared or the equations say nothing.
+    """
+    motion = start
+    corners = np.array([[-1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]])
+    for kind in kinds:
+        jacobian = np.einsum("pcn,cn->pn", step_basis(kind, samples.points), samples.slope)
+        for _ in range(steps):
+            value, weight = look_up(samples, level, move_points(motion, samples.points))
+            if np.count_nonzero(weight) < _LEAST_SAMPLES:
+                return None
+            difference = value - samples.value
+            spread = 1.4826 * float(np.median(np.abs(difference[weight > 0])))
+            robust = weight / (1.0 + (difference / max(2.0 * spread, 0.1)) ** 2) ** 2
+            weighted = jacobian * robust
+            # einsum, not BLAS: the sum must not depend on the number of threads.
+            normal = np.einsum("pn,qn->pq", weighted, jacobian)
+            right = np.einsum("pn,n->p", weighted, difference)
+            if not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e7:
+                return None
+            step = step_matrix(kind, np.linalg.solve(normal, right))
+            if abs(np.linalg.det(step)) < 0.5:
+                return None
+            motion = motion @ np.linalg.inv(step)
+            motion = motion / motion[2, 2]
+            if np.hypot(*(move_points(step, corners) - corners)).max() * samples.unit_px < 0.02:
+                break
+    return motion

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the layouts have in common: a folder comes in, a claim goes out.
+
+A layout is a function ``find(folder, tools) -> Claim | None``. It takes what it knows and leaves
+the rest to the next one; None means that the folder is not its own.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from pipeline.archive.brightness import Thumbnail
+from pipeline.archive.shot import (
+    DISPLAY_EXTENSIONS,
+    HeaderFacts,
+    Shot,
+    extension,
+    natural_key,
+    read_shot,
+)
+from pipeline.bracket import Bracket
+from pipeline.errors import PhotoError
+from pipeline.storage import FileInfo
+
+__all__ = ["Claim", "Folder", "Tools"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """The files that lie directly in one folder of the source.
+
+    ``path`` is relative to the source, empty for the source itself; ``files`` are image files
+    (twins taken out) and ``others`` the rest. ``children`` holds subfolders only where a layout
+    spreads a bracket over them.
+    """
+
+    uri: str
+    path: str
+    source: str
+    files: tuple[FileInfo, ...]
+    others: tuple[FileInfo, ...] = ()
+    children: tuple[Folder, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, of the source's own folder too."""
+        return posixpath.basename((self.path or self.uri).rstrip("/"))
+
+    @property
+    def parent_uri(self) -> str:
+        return posixpath.dirname(self.uri.rstrip("/"))
+
+    @property
+    def parent_name(self) -> str:
+        return posixpath.basename(self.parent_uri)
+
+    def pictures(self) -> list[FileInfo]:
+        """Display-referred images in natural order."""
+        found = [file for file in self.files if extension(file.path) in DISPLAY_EXTENSIONS]
+        return sorted(found, key=lambda file: natural_key(file.path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a layout makes of a folder: each image file is in exactly one of these.
+
+    ``labels`` are reference pictures and companions that belong to a bracket but are not frames;
+    ``rest`` goes on to the next layout.
+    """
+
+    brackets: tuple[Bracket, ...]
+    labels: tuple[FileInfo, ...] = ()
+    rest: tuple[FileInfo, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """How layouts look into files; passed in, so that they can be tested without any.
+
+    ``read_header`` and ``thumbnail`` take a URI and raise :class:`PhotoError`; ``siblings`` lists
+    the files of the folders of that name (case ignored) beside a folder. ``twins`` maps the URI
+    of a frame to its twin's.
+    """
+
+    read_header: Callable[[str], HeaderFacts]
+    thumbnail: Callable[[str], Thumbnail]
+    siblings: Callable[[Folder, str], Sequence[FileInfo]]
+    pool: ThreadPoolExecutor
+    twins: Mapping[str, FileInfo] = field(default_factory=dict)
+
+    def shots(self, files: Sequence[FileInfo]) -> list[Shot]:
+        """Headers of the files, read side by side, in the order given."""
+        return list(self.pool.map(self._shot, files))
+
+    def thumbnails(self, files: Sequence[FileInfo]) -> list[Thumbnail | None]:
+        """Small pictures, None where a file cannot be decoded."""
+        return list(self.pool.map(self._small, files))
+
+    def by_brightness(self, shots: Sequence[Shot]) -> tuple[list[Shot], list[str]]:
+        """Dark to bright by mean luminance, and notes; in natural order where one is unreadable."""
+        named = sorted(shots, key=lambda shot: natural_key(shot.path))
+        small = self.thumbnails([shot.file for shot in named])
+        means = [float(picture.mean()) for picture in small if picture is not None]
+        if len(means) < len(named):
+            return named, ["in order of the file names, since not every frame can be decoded"]
+        order = sorted(range(len(named)), key=lambda index: means[index])
+        return [named[index] for index in order], []
+
+    def _shot(self, file: FileInfo) -> Shot:
+        shot = read_shot(file, self.read_header)
+        twin = self.twins.get(file.uri)
+        if twin is None:
+            return shot
+        return replace(shot, twin_uri=twin.uri)
+
+    def _small(self, file: FileInfo) -> Thumbnail | None:
+        if file.error_code is not None:
+            return None
+        try:
+            return self.thumbnail(file.uri)
+        except PhotoError:
+            return None

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a run will take and how much disk it needs, before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from model import zoo
+from pipeline import storage
+from pipeline.archive.find import find_brackets
+from pipeline.archive.scan import ScanOptions
+from pipeline.bracket import Bracket
+from pipeline.ledger import read_report
+from pipeline.naming import Names
+from pipeline.planning import FuseJob, Settled, check_destination, plan, standing_results
+from pipeline.settings import FuseSettings
+
+__all__ = ["Estimate", "estimate_run"]
+
+_STEPS = ("seconds_read", "seconds_align", "seconds_fuse", "seconds_score", "seconds_write")
+
+# Seconds for a megapixel of one frame, all steps together, measured on two cores.
+_SECONDS_PER_MEGAPIXEL = 1.2
+
+# Bytes of a result pixel, by format and depth: what photographs come to on average.
+_BYTES_PER_PIXEL = {
+    ("jpeg", 8): 0.8,
+    ("png", 8): 2.2,
+    ("png", 16): 5.0,
+    ("tiff", 8): 2.4,
+    ("tiff", 16): 5.2,
+    ("avif", 8): 0.5,
+    ("avif", 10): 0.6,
+    ("avif", 12): 0.7,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a run would do and take; sizes in bytes, time in seconds for one worker."""
+
+    brackets: int
+    to_fuse: int
+    reused: int
+    singles: int
+    unreadable: int
+    megapixels_in: float
+    result_bytes: float
+    free_bytes: int | None
+    seconds: float
+    basis: str
+    """Where the rate comes from."""
+
+
+def estimate_run(
+    source: str, destination: str, settings: FuseSettings, options: ScanOptions
+) -> Estimate:
+    """What ``flows.fuse.fuse_archive`` would do with the same arguments; writes nothing.
+
+    Raises:
+        UsageError: as the run itself would.
+    """
+    source, destination = storage.absolute(source), storage.absolute(destination)
+    check_destination(source, destination)
+    brackets = find_brackets(source, options, skip=destination).brackets
+    decisions = plan(
+        brackets,
+        names=Names(brackets, template=settings.name, model=settings.model),
+        settings=settings,
+        weights_sha256=zoo.card(settings.model).weights_sha256,
+        destination=destination,
+        standing=standing_results(destination),
+        run_id="dry-run",
+    )
+    return _add_up(decisions, settings=settings, destination=destination)
+
+
+def _add_up(
+    decisions: Iterable[FuseJob | Settled], *, settings: FuseSettings, destination: str
+) -> Estimate:
+    """Add up the decisions of a plan."""
+    jobs = reused = singles = unreadable = 0
+    megapixels_in = pixels_out = 0.0
+    for decision in decisions:
+        if isinstance(decision, Settled):
+            reused += decision.status == "reused"
+            singles += decision.status == "skipped"
+            unreadable += decision.status == "quarantined"
+            continue
+        jobs += 1
+        pixels = _pixels(decision.bracket)
+        megapixels_in += pixels * len(decision.bracket.frames) / 1e6
+        pixels_out += pixels
+    rate, basis = _rate(destination)
+    return Estimate(
+        brackets=jobs + reused,
+        to_fuse=jobs,
+        reused=reused,
+        singles=singles,
+        unreadable=unreadable,
+        megapixels_in=megapixels_in,
+        result_bytes=pixels_out * _BYTES_PER_PIXEL[settings.format, settings.bits],
+        free_bytes=_free(destination),
+        seconds=megapixels_in * rate,
+        basis=basis,
+    )
+
+
+def _pixels(bracket: Bracket) -> float:
+    first = bracket.frames[0]
+    return float((first.width or 0) * (first.height or 0))
+
+
+def _rate(destination: str) -> tuple[float, str]:
+    """Seconds per megapixel read: of earlier runs here, else a typical figure."""
+    columns = ["source_width", "source_height", "frame_count", "status", *_STEPS]
+    table = read_report(destination, columns=columns)
+    table = table.filter(pc.equal(table["status"], "fused"))
+    seconds = sum(pc.sum(table[step]).as_py() or 0.0 for step in _STEPS)
+    pixels = pc.multiply(
+        pc.multiply_checked(table["source_width"].cast("int64"), table["source_height"]),
+        table["frame_count"],
+    )
+    total = (pc.sum(pixels).as_py() or 0) / 1e6
+    if total <= 0 or seconds <= 0:
+        return _SECONDS_PER_MEGAPIXEL, "one worker on two cores, a typical figure"
+    return seconds / total, "one worker, measured in this destination's report"
+
+
+def _free(destination: str) -> int | None:
+    if not storage.is_local(destination):
+        return None
+    folder = storage.local_path(destination)
+    existing: Path = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free

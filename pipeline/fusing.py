@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One bracket: read, align, fuse, score, write. A plain function, no Ray.
+
+Everything happens in one visit: frames are decoded once, scores and previews are made while the
+pixels are at hand, and nothing but a report row comes back. The image is written before its row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from model import tiles, zoo
+from model.fusion_model import FusionModel
+from pipeline import storage
+from pipeline.align.registration import Alignment, align
+from pipeline.bracket import Pixels, Stack
+from pipeline.errors import InfrastructureError, PhotoError
+from pipeline.images.reading import Limits
+from pipeline.images.writing import Written, encode_photo, map_png, preview_jpeg, quantize
+from pipeline.planning import FuseJob, base_row
+from pipeline.report.schema import Row
+from pipeline.runs import versions
+from pipeline.scoring import Scores, score_pixels
+from pipeline.settings import ALGORITHM_VERSION, FuseSettings
+from pipeline.stacks import read_bracket
+
+__all__ = ["FuseRecipe", "fuse_bracket", "fuse_stack"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuseRecipe:
+    """What a worker needs to build its visitor; see ``pipeline.fleet``."""
+
+    settings: FuseSettings
+    destination: str
+    run_id: str
+    limits: Limits = field(default_factory=Limits)
+
+    def build(self, *, device: str, worker: str) -> FuseVisitor:
+        """Load the model, once for each worker."""
+        return FuseVisitor(
+            recipe=self,
+            model=zoo.load(self.settings.model, device=device),
+            weights_sha256=zoo.card(self.settings.model).weights_sha256,
+            worker=worker,
+            versions=versions(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuseVisitor:
+    """A loaded model that fuses one bracket after the other."""
+
+    recipe: FuseRecipe
+    model: FusionModel
+    weights_sha256: str | None
+    worker: str
+    versions: dict[str, str]
+
+    def visit(self, job: FuseJob) -> Row:
+        """Fuse one bracket; a bad one becomes a quarantined row.
+
+        Raises:
+            InfrastructureError: disk or storage failed; no photograph is to blame.
+        """
+        return fuse_bracket(job, self)
+
+
+class _Clock:
+    """Seconds per step, and the step at hand."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.stage = "read"
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self.stage = name
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            column = f"seconds_{name}"
+            self.seconds[column] = self.seconds.get(column, 0.0) + time.perf_counter() - began
+
+
+def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
+    """Fuse one bracket and return its complete report row, whatever happens to it."""
+    recipe = visitor.recipe
+    common: dict[str, Any] = {
+        "key": job.key,
+        "model": recipe.settings.model,
+        "weights_sha256": visitor.weights_sha256,
+        "settings_sha256": recipe.settings.sha256,
+        "algorithm_version": ALGORITHM_VERSION,
+        "device": visitor.model.device.type,
+        "versions": visitor.versions,
+    }
+    clock = _Clock()
+    try:
+        columns = _work(job, visitor, clock)
+        status = "fused"
+    except PhotoError as error:
+        columns = _failure(error, clock.stage)
+        status = "quarantined"
+    except InfrastructureError:
+        raise
+    except MemoryError as error:
+        raise InfrastructureError(
+            "out-of-memory",
+            f"Out of memory while fusing {job.bracket.frames[0].path}; use fewer --workers.",
+        ) from error
+    except Exception as error:  # the run goes on; the row names what to report
+        unexpected = PhotoError(
+            "unexpected",
+            f"{type(error).__name__}: {error}. The bracket was left out; please report this "
+            f"with {job.bracket.frames[0].path}.",
+        )
+        columns = _failure(unexpected, clock.stage)
+        status = "quarantined"
+    return base_row(
+        job.bracket,
+        run_id=recipe.run_id,
+        worker=visitor.worker,
+        **common | clock.seconds | columns | {"status": status},
+    )
+
+
+def _failure(error: PhotoError, stage: str) -> dict[str, Any]:
+    return {"error_code": error.code, "error_message": error.message, "error_stage": stage}
+
+
+def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
+    settings, recipe = visitor.recipe.settings, visitor.recipe
+    with clock.step("read"):
+        read = read_bracket(job.bracket, limits=recipe.limits)
+    with clock.step("align"):
+        alignment = align(read.stack.frames, mode=settings.align)
+        stack = Stack(frames=alignment.frames, exposure_times_s=read.stack.exposure_times_s)
+    with clock.step("fuse"):
+        result = fuse_stack(visitor.model, stack, bits=16 if settings.bits > 8 else 8)
+    with clock.step("score"):
+        scores = score_pixels(
+            stack.frames,
+            result,
+            crop=alignment.crop,
+            label_uri=job.bracket.label_uri,
+            label_kind=job.bracket.label_kind,
+            limits=recipe.limits,
+        )
+    with clock.step("write"):
+        previews = _write_previews(job, recipe, result, scores) if settings.previews else {}
+        written = _write_result(job, settings, result, read.exif)
+    return {
+        "confidence": read.confidence,
+        "notes": [*read.notes, *alignment.notes],
+        "source_bits": read.stack.bits,
+        "source_width": read.stack.width,
+        "source_height": read.stack.height,
+        **_alignment_columns(alignment),
+        "result_uri": job.result_uri,
+        "result_sha256": written.sha256,
+        "result_bytes": len(written.data),
+        "result_format": settings.format,
+        "result_bits": settings.bits,
+        "width": stack.width,
+        "height": stack.height,
+        **previews,
+        **scores.columns,
+    }
+
+
+def fuse_stack(model: FusionModel, stack: Stack, *, bits: int) -> Pixels:
+    """Fuse a stack tile by tile.
+
+    Returns:
+        (H, W, 3) uint8 for ``bits`` 8, uint16 for 16; sRGB.
+    """
+    result = np.empty((stack.height, stack.width, 3), np.uint16 if bits == 16 else np.uint8)
+    for rows, cols, tile in tiles.fuse_tiles(model, stack):
+        result[rows, cols] = quantize(tile, bits)
+    return result
+
+
+def _alignment_columns(alignment: Alignment) -> dict[str, Any]:
+    return {
+        "align_method": alignment.method,
+        "align_shift_px": alignment.shift_px,
+        "align_residual_px": alignment.residual_px,
+        "align_transforms": [list(transform) for transform in alignment.transforms],
+        "crop_px": list(alignment.crop),
+    }
+
+
+def _write_previews(
+    job: FuseJob, recipe: FuseRecipe, result: Pixels, scores: Scores
+) -> dict[str, str]:
+    folder = storage.join(recipe.destination, "previews", job.bracket.id[:2])
+    preview_uri = storage.join(folder, f"{job.bracket.id}.jpg")
+    storage.write_atomic(preview_uri, preview_jpeg(result))
+    if scores.quality_map is None:
+        return {"preview_uri": preview_uri}
+    map_uri = storage.join(folder, f"{job.bracket.id}_map.png")
+    storage.write_atomic(map_uri, map_png(scores.quality_map))
+    return {"preview_uri": preview_uri, "map_uri": map_uri}
+
+
+def _write_result(
+    job: FuseJob, settings: FuseSettings, result: Pixels, exif: bytes | None
+) -> Written:
+    written = encode_photo(
+        result, format=settings.format, bits=settings.bits, quality=settings.quality, exif=exif
+    )
+    if storage.exists(job.result_uri):
+        with storage.open_read(job.result_uri) as handle:
+            standing = storage.sha256_of(handle.read())
+        if standing == written.sha256:
+            return written
+        if standing != job.previous_sha256:
+            raise PhotoError(
+                "result-exists",
+                f"{job.result_uri} stands where the result should go, and bracketflow did not "
+                "write it (or it was changed since). Move it away, or choose another --name or "
+                "destination.",
+            )
+    storage.write_atomic(job.result_uri, written.data)
+    return written

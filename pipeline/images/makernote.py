@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bracketing tags in maker notes, as far as ExifRead knows them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import exifread
+
+__all__ = ["BracketTags", "read_bracket_tags"]
+
+# ExifRead logs damaged notes without naming the file; here they are simply missing.
+logging.getLogger("exifread").setLevel(logging.CRITICAL)
+
+_MAKERS = ("canon", "nikon", "sony", "olympus", "om digital", "fujifilm")
+_SEQUENCE = re.compile(r"Sequence (\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BracketTags:
+    """What a maker note says about bracketing; None where it says nothing."""
+
+    auto_bracket: bool | None = None
+    value_ev: float | None = None
+    sequence_number: int | None = None
+
+
+def read_bracket_tags(exif: bytes, make: str) -> BracketTags:
+    """The bracketing tags of an EXIF block with a maker note; never raises."""
+    if not make.lower().startswith(_MAKERS):
+        return BracketTags()
+    try:
+        found = exifread.process_file(io.BytesIO(exif), details=True, extract_thumbnail=False)
+    except Exception:  # a parser of undocumented bytes may fail in any way
+        return BracketTags()
+    notes = {
+        name.removeprefix("MakerNote "): value
+        for name, value in found.items()
+        if name.startswith("MakerNote ")
+    }
+    return BracketTags(
+        auto_bracket=_auto_bracket(notes),
+        value_ev=_value_ev(notes),
+        sequence_number=_sequence_number(notes),
+    )
+
+
+def _auto_bracket(notes: dict[str, Any]) -> bool | None:
+    for name in ("BracketMode", "AutoExposureBracketing"):  # Canon
+        if name in notes:
+            return str(notes[name]) not in ("Off", "0", "[]")
+    if "BracketingMode" in notes:  # Nikon
+        return "exposure bracketing" in str(notes["BracketingMode"])
+    if "MotorOrBracket" in notes:  # Fujifilm
+        return str(notes["MotorOrBracket"]) == "On"
+    return None
+
+
+def _value_ev(notes: dict[str, Any]) -> float | None:
+    canon = _first(notes.get("BracketValue"))
+    if canon is not None:
+        return _canon_ev(int(canon))
+    nikon = _first(notes.get("AEBracketCompensationApplied"))
+    return nikon if nikon is not None and abs(nikon) <= 20 else None
+
+
+def _sequence_number(notes: dict[str, Any]) -> int | None:
+    number = _first(notes.get("BracketShotNumber")) or _first(notes.get("SequenceNumber"))
+    if number is None:
+        olympus = _SEQUENCE.search(str(notes.get("SpecialMode", "")))
+        number = float(olympus.group(1)) if olympus else None
+    return int(number) if number and 0 < number < 10_000 else None
+
+
+def _first(tag: Any) -> float | None:
+    """The first number of an ExifRead tag, whatever it was decoded to."""
+    values = getattr(tag, "values", None)
+    value = values[0] if isinstance(values, list) and values else values
+    try:
+        return float(str(tag)) if value is None or isinstance(value, str) else float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _canon_ev(code: int) -> float | None:
+    """Canon counts 1/32 stops, but writes thirds as 0x0c and 0x14."""
+    signed = code - 65_536 if code > 32_767 else code
+    whole, part = divmod(abs(signed), 32)
+    stops = whole + {0x0C: 1 / 3, 0x14: 2 / 3}.get(part, part / 32)
+    return (-stops if signed < 0 else stops) if stops <= 20 else None

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PNG: all colour types and depths."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import imagecodecs
+from numpy.typing import NDArray
+
+from pipeline.errors import PhotoError
+from pipeline.images.layout import Layout
+from pipeline.images.source import Source
+
+__all__ = ["SIGNATURE", "chunk", "decode", "read_layout"]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_ICC_BYTES = 1 << 24
+_MAX_CHUNKS = 65_536
+# Colour type -> channels.
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_PALETTE = 3
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """One chunk, ready to be written."""
+    return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+
+def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
+    """Name, offset of the data and their length, of all chunks that start within the file."""
+    offset = len(SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        head = source.at(offset, 8)
+        if len(head) < 8:
+            return
+        length = int.from_bytes(head[:4], "big")
+        yield head[4:], offset + 8, length
+        offset += 12 + length
+
+
+def read_layout(source: Source) -> Layout:
+    """The header.
+
+    Raises:
+        PhotoError: ``decode-truncated`` or ``decode-failed``.
+    """
+    head = source.at(len(SIGNATURE), 25)
+    if len(head) < 25:
+        raise _truncated(source)
+    bits, kind = head[16], head[17]
+    if head[4:8] != b"IHDR" or kind not in _CHANNELS or bits not in (1, 2, 4, 8, 16):
+        raise PhotoError(
+            "decode-failed", f"{source.uri} is a PNG file with a damaged header; restore it."
+        )
+    channels = _CHANNELS[kind]
+    exif = icc = None
+    for name, offset, length in _chunks(source):
+        # What stands before the pixels is enough; EXIF may follow them, but rarely does.
+        if name == b"IDAT" and offset + length > source.size_bytes:
+            break
+        if name == b"tRNS" and channels in (1, 3):
+            channels += 1
+        elif name == b"eXIf":
+            exif = source.at(offset, length)
+        elif name == b"iCCP":
+            icc = _inflate_profile(source.at(offset, length))
+        elif name == b"IEND":
+            break
+    return Layout(
+        format="png",
+        width=int.from_bytes(head[8:12], "big"),
+        height=int.from_bytes(head[12:16], "big"),
+        bits=8 if kind == _PALETTE else bits,
+        channels=channels,
+        color="grey" if kind in (0, 4) else "rgb",
+        exif=exif,
+        icc=icc,
+    )
+
+
+def decode(source: Source, layout: Layout) -> NDArray[Any]:
+    """The pixels, (H, W) or (H, W, C), palettes expanded and depths below 8 scaled to 8.
+
+    Raises:
+        PhotoError: ``decode-truncated``.
+        imagecodecs.PngError: the file is damaged.
+    """
+    try:
+        pixels: NDArray[Any] = imagecodecs.png_decode(source.whole())
+    except (imagecodecs.PngError, ValueError):
+        if all(name != b"IEND" for name, _, _ in _chunks(source)):
+            raise _truncated(source) from None
+        raise
+    return pixels
+
+
+def _inflate_profile(data: bytes) -> bytes | None:
+    _, _, rest = data.partition(b"\0")
+    try:
+        return zlib.decompressobj().decompress(rest[1:], _MAX_ICC_BYTES) or None
+    except zlib.error:
+        return None
+
+
+def _truncated(source: Source) -> PhotoError:
+    return PhotoError(
+        "decode-truncated",
+        f"{source.uri} ends before its last pixel; copy it again from the camera or a backup.",
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where results go: the source tree mirrored below ``results/``, one name for each bracket.
+
+Names depend on the catalog alone, never on the order of workers. Where a template gives two
+brackets of one folder the same name, all of them get ``_<id>`` appended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+from pipeline.bracket import Bracket
+from pipeline.errors import UsageError
+
+__all__ = ["FIELDS", "Names", "check_template"]
+
+FIELDS: dict[str, str] = {
+    "stem": "file name of the first frame, without extension",
+    "folder": "name of the folder the bracket lies in",
+    "id": "first 8 digits of the bracket's id",
+    "count": "number of frames",
+    "layout": "the layout that found the bracket",
+    "model": "name of the model",
+}
+"""What a name template may speak of."""
+
+_MAX_BYTES = 200  # a name may have 255 bytes on common file systems; room for id and extension
+
+
+def check_template(template: str) -> None:
+    """Refuse a template that names no known field or leaves its folder.
+
+    Raises:
+        UsageError: ``option-invalid``, with the fields there are.
+    """
+    known = ", ".join("{" + name + "}" for name in FIELDS)
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        template.format(**dict.fromkeys(FIELDS, "x"))
+    except (ValueError, KeyError, IndexError, AttributeError) as error:
+        raise UsageError(
+            "option-invalid", f"--name {template!r} cannot be used ({error}); fields are {known}."
+        ) from error
+    if not names or "/" in template or "\\" in template or "\0" in template:
+        raise UsageError(
+            "option-invalid",
+            f"--name {template!r} must use at least one of {known} and no folder separator.",
+        )
+    if any(name not in FIELDS for name in names):
+        raise UsageError("option-invalid", f"--name {template!r}: fields are {known}.")
+
+
+class Names:
+    """The result names of all brackets of a catalog.
+
+    Built in one pass over the brackets; holds a short hash for each, so that a million brackets
+    fit in memory.
+    """
+
+    def __init__(self, brackets: Iterable[Bracket], *, template: str, model: str) -> None:
+        check_template(template)
+        self._template = template
+        self._model = model
+        self._seen = Counter(self._hash(bracket) for bracket in brackets)
+
+    def path(self, bracket: Bracket, extension: str) -> str:
+        """Relative path of the bracket's result, ``/``-separated: folder of the frames and name."""
+        plain = self._plain(bracket)
+        if self._seen[self._hash(bracket)] > 1:
+            plain = f"{plain}_{bracket.id[:8]}"
+        return f"{plain}.{extension}"
+
+    def _plain(self, bracket: Bracket) -> str:
+        first = min(frame.path for frame in bracket.frames)
+        folder, file = posixpath.split(first)
+        name = self._template.format(
+            stem=posixpath.splitext(file)[0],
+            folder=posixpath.basename(folder) or "archive",
+            id=bracket.id[:8],
+            count=len(bracket.frames),
+            layout=bracket.layout,
+            model=self._model,
+        )
+        return posixpath.join(_safe_folder(folder), _safe_name(name, bracket.id))
+
+    def _hash(self, bracket: Bracket) -> bytes:
+        # Case and Unicode form folded: some file systems make no difference.
+        text = unicodedata.normalize("NFC", self._plain(bracket)).casefold()
+        return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def _safe_folder(folder: str) -> str:
+    """The folder without anything that would climb out of the destination."""
+    parts = [part for part in folder.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)
+
+
+def _safe_name(name: str, bracket_id: str) -> str:
+    """The name without control characters or separators, cut to what file systems take."""
+    clean = "".join("_" if c in "/\\\0" or unicodedata.category(c) == "Cc" else c for c in name)
+    clean = clean.strip().lstrip(".") or bracket_id[:8]
+    encoded = clean.encode("utf-8", "surrogateescape")
+    if len(encoded) <= _MAX_BYTES:
+        return clean
+    return encoded[:_MAX_BYTES].decode("utf-8", "ignore") + f"_{bracket_id[:8]}"

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has to do: each bracket of a catalog becomes a job, or is settled at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline import storage
+from pipeline.bracket import Bracket
+from pipeline.errors import BracketflowError, UsageError
+from pipeline.ledger import read_report
+from pipeline.naming import Names
+from pipeline.report.schema import Row, make_row
+from pipeline.settings import FuseSettings, result_key
+
+__all__ = [
+    "FuseJob",
+    "Settled",
+    "Standing",
+    "base_row",
+    "check_destination",
+    "plan",
+    "standing_results",
+]
+
+
+def base_row(bracket: Bracket, *, run_id: str, worker: str, **values: Any) -> Row:
+    """A row with all that the catalog knows of a bracket."""
+    frames = bracket.frames
+    captured = [frame.captured_s for frame in frames if frame.captured_s is not None]
+    return make_row(
+        run_id=run_id,
+        worker=worker,
+        bracket_id=bracket.id,
+        kind=bracket.kind,
+        source=bracket.source,
+        layout=bracket.layout,
+        reason=bracket.reason,
+        confidence=bracket.confidence,
+        frame_count=len(frames),
+        frame_uris=[frame.uri for frame in frames],
+        frame_paths=[frame.path for frame in frames],
+        exposure_times_s=[frame.exposure_time_s for frame in frames],
+        evs=[frame.ev for frame in frames],
+        camera=frames[0].camera,
+        captured_s=min(captured) if captured else None,
+        source_width=frames[0].width,
+        source_height=frames[0].height,
+        **{"notes": list(bracket.notes)} | values,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the destination already holds for a bracket."""
+
+    key: str | None
+    status: str
+    result_uri: str | None
+    result_sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuseJob:
+    """One bracket to fuse: plain data that travels to a worker."""
+
+    bracket: Bracket
+    key: str
+    result_uri: str
+    previous_sha256: str | None = None
+    """Hash of the result that stands at ``result_uri`` now, if an earlier run wrote it."""
+
+    def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
+        """The row of this job when no worker could finish it."""
+        return base_row(
+            self.bracket,
+            run_id=run_id,
+            worker=worker,
+            key=self.key,
+            status="quarantined",
+            error_code=error.code,
+            error_message=error.message,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A bracket that needs no worker; ``row`` is None where the report already says so."""
+
+    status: Literal["reused", "skipped", "quarantined"]
+    row: Row | None = None
+
+
+def check_destination(source: str, destination: str) -> None:
+    """Refuse a destination that is inside the source, or a file.
+
+    Raises:
+        UsageError: ``destination-invalid``.
+    """
+    if not (storage.is_local(source) and storage.is_local(destination)):
+        inside = destination.rstrip("/").startswith(source.rstrip("/") + "/")
+    else:
+        root = storage.local_path(source).resolve()
+        target = storage.local_path(destination).resolve()
+        if target.exists() and not target.is_dir():
+            raise UsageError(
+                "destination-invalid", f"{destination} is a file; name a folder for the results."
+            )
+        inside = root.is_dir() and (target == root or root in target.parents)
+    if inside or source == destination:
+        raise UsageError(
+            "destination-invalid",
+            f"The destination {destination} lies inside the source {source}, so results would be "
+            "taken for photographs next time; choose a folder outside it.",
+        )
+
+
+def standing_results(destination: str) -> dict[str, Standing]:
+    """The newest state of every bracket at the destination, by bracket id."""
+    columns = ["bracket_id", "key", "status", "result_uri", "result_sha256"]
+    table = read_report(destination, columns=columns)
+    return {
+        row["bracket_id"]: Standing(
+            key=row["key"],
+            status=row["status"],
+            result_uri=row["result_uri"],
+            result_sha256=row["result_sha256"],
+        )
+        for row in table.to_pylist()
+    }
+
+
+def plan(
+    brackets: Iterable[Bracket],
+    *,
+    names: Names,
+    settings: FuseSettings,
+    weights_sha256: str | None,
+    destination: str,
+    standing: dict[str, Standing],
+    run_id: str,
+) -> Iterator[FuseJob | Settled]:
+    """Decide on every bracket, one after the other.
+
+    A bracket is reused when the newest row has the same key and its result is still there;
+    a single is skipped; what the scan could not read is quarantined; the rest is work.
+    """
+    for bracket in brackets:
+        key = result_key(bracket, settings, weights_sha256)
+        before = standing.get(bracket.id)
+        if bracket.error_code is not None:
+            yield Settled(
+                status="quarantined",
+                row=base_row(
+                    bracket,
+                    run_id=run_id,
+                    worker="driver",
+                    key=key,
+                    status="quarantined",
+                    error_code=bracket.error_code,
+                    error_message=bracket.error_message,
+                    error_stage="scan",
+                ),
+            )
+            continue
+        same = before is not None and before.key == key
+        if bracket.kind == "single":
+            if same and before is not None and before.status == "skipped":
+                yield Settled(status="skipped")
+                continue
+            row = base_row(bracket, run_id=run_id, worker="driver", key=key, status="skipped")
+            yield Settled(status="skipped", row=row)
+            continue
+        if (
+            same
+            and before is not None
+            and before.status == "fused"
+            and before.result_uri is not None
+            and storage.exists(before.result_uri)
+        ):
+            yield Settled(status="reused")
+            continue
+        result_uri = storage.join(
+            destination, "results", *names.path(bracket, settings.extension).split("/")
+        )
+        ours = before is not None and before.result_uri == result_uri
+        yield FuseJob(
+            bracket=bracket,
+            key=key,
+            result_uri=result_uri,
+            previous_sha256=before.result_sha256 if ours and before is not None else None,
+        )

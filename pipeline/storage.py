@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files behind URIs: local folders and anything that fsspec speaks.
+
+A *URI* in bracketflow is either a plain absolute local path (``/photos/a.jpg``), a ``file://``
+URI, or ``scheme://...`` of an fsspec file system. Local paths whose bytes are not valid UTF-8
+cannot stand in a Parquet string, so :func:`to_uri` writes those, and only those, as
+percent-encoded ``file://`` URIs. Everything here understands all three forms.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import posixpath
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.errors import InfrastructureError, PhotoError, UsageError
+
+__all__ = [
+    "FileInfo",
+    "absolute",
+    "delete",
+    "exists",
+    "file_system",
+    "is_local",
+    "join",
+    "list_files",
+    "local_path",
+    "open_read",
+    "sha256_of",
+    "to_uri",
+    "write_atomic",
+]
+
+_OPEN_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    """One entry of an archive listing.
+
+    ``path`` is relative to the listed root, with ``/`` separators and, for names that are not
+    UTF-8, percent-encoded bytes. ``error_code`` is set where the entry cannot be read (a dangling
+    link, say); such entries are listed too, so that nothing is lost.
+    """
+
+    uri: str
+    path: str
+    size_bytes: int
+    mtime_ns: int | None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+def to_uri(path: str | os.PathLike[str]) -> str:
+    """The URI of a local path: the absolute path itself, or ``file://`` where it is not UTF-8."""
+    absolute = os.path.abspath(os.fspath(path))
+    try:
+        absolute.encode("utf-8")
+    except UnicodeEncodeError:
+        return "file://" + quote_from_bytes(os.fsencode(absolute), safe="/")
+    return absolute
+
+
+def absolute(uri: str) -> str:
+    """A path as the user typed it (``~``, relative) or a URI, as a URI."""
+    return uri if "://" in uri else to_uri(Path(uri).expanduser())
+
+
+def is_local(uri: str) -> bool:
+    """Whether the URI names a file of this machine."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def local_path(uri: str) -> Path:
+    """The local path behind a local URI."""
+    if uri.startswith("file://"):
+        return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))))
+    return Path(uri)
+
+
+def file_system(uri: str) -> tuple[Any, str]:
+    """The fsspec file system of a URI and the path on it.
+
+    Raises:
+        UsageError: ``option-invalid``, the scheme is unknown or its package is not installed.
+    """
+    if is_local(uri):
+        return LocalFileSystem(auto_mkdir=False), str(local_path(uri))
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            "option-invalid",
+            f"Cannot open {uri}: {error}. For s3:// and gs:// install the extra: "
+            "pip install 'bracketflow[s3]' or 'bracketflow[gcs]'.",
+        ) from error
+    return fs, str(path)
+
+
+def join(uri: str, *parts: str) -> str:
+    """Append relative ``/``-separated parts to a URI."""
+    if uri.startswith("file://"):
+        return to_uri(local_path(uri).joinpath(*parts))
+    return posixpath.join(uri, *parts)
+
+
+def printable(path: str) -> str:
+    """A relative local path as Parquet-safe text: bytes that are not UTF-8 become ``%XX``."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return quote_from_bytes(os.fsencode(path), safe="/ ")
+    return path
+
+
+def list_files(root: str, *, skip: str | None = None) -> Iterator[FileInfo]:
+    """All files below ``root``, in sorted order, hidden files and folders left out.
+
+    Links are followed as long as they stay inside the root and make no circle; links that do not,
+    and entries that cannot be examined, come with an ``error_code``. ``skip`` names a folder
+    below the root to leave out (a destination inside the archive).
+
+    Raises:
+        UsageError: ``source-missing``, the root is not a folder or cannot be listed.
+    """
+    if is_local(root):
+        yield from _list_local(local_path(root), local_path(skip) if skip else None)
+        return
+    fs, base = file_system(root)
+    base = base.rstrip("/")
+    try:
+        found = fs.find(base, detail=True)
+    except OSError as error:
+        raise UsageError("source-missing", f"Cannot list {root}: {error}.") from error
+    if not found and not fs.isdir(base):
+        raise UsageError("source-missing", f"{root} does not exist; check the address.")
+    skipped = file_system(skip)[1].rstrip("/") + "/" if skip else None
+    for path in sorted(found):
+        relative = path[len(base) :].lstrip("/")
+        if any(part.startswith(".") for part in relative.split("/")):
+            continue
+        if skipped and path.startswith(skipped):
+            continue
+        info = found[path]
+        stamp = info.get("LastModified") or info.get("mtime") or info.get("created")
+        yield FileInfo(
+            uri=fs.unstrip_protocol(path),
+            path=relative,
+            size_bytes=int(info.get("size") or 0),
+            mtime_ns=int(stamp.timestamp() * 1e9) if hasattr(stamp, "timestamp") else None,
+        )
+
+
+def _list_local(root: Path, skip: Path | None) -> Iterator[FileInfo]:
+    if not root.is_dir():
+        raise UsageError(
+            "source-missing", f"{root} is not a folder that can be read; check the path."
+        )
+    real_root = os.path.realpath(root)
+    real_skip = os.path.realpath(skip) if skip else None
+
+    def entry(path: str, relative: str, code: str | None, message: str | None) -> FileInfo:
+        try:
+            facts = os.stat(path)
+            size, mtime = facts.st_size, facts.st_mtime_ns
+        except OSError:
+            size, mtime = 0, None
+        return FileInfo(
+            uri=to_uri(path),
+            path=printable(relative),
+            size_bytes=size,
+            mtime_ns=mtime,
+            error_code=code,
+            error_message=message,
+        )
+
+    def walk(folder: str, relative: str, ancestors: frozenset[str]) -> Iterator[FileInfo]:
+        try:
+            names = sorted(os.listdir(folder))
+        except PermissionError:
+            message = f"{folder} may not be listed; grant read permission and scan again."
+            yield entry(folder, relative, "file-unreadable", message)
+            return
+        except OSError as error:
+            if not relative:
+                raise UsageError("source-missing", f"Cannot list {folder}: {error}.") from error
+            yield entry(folder, relative, "file-unreadable", f"Cannot list {folder}: {error}.")
+            return
+        for name in names:
+            if name.startswith("."):
+                continue
+            path = os.path.join(folder, name)
+            below = f"{relative}/{name}" if relative else name
+            is_link = os.path.islink(path)
+            real = os.path.realpath(path)
+            if is_link and not os.path.exists(path):
+                yield entry(
+                    path, below, "file-link", f"{path} is a link to nothing; mend or remove it."
+                )
+                continue
+            if is_link and os.path.commonpath([real, real_root]) != real_root:
+                yield entry(
+                    path,
+                    below,
+                    "file-link",
+                    f"{path} is a link that leaves the archive; copy the file or scan its folder.",
+                )
+                continue
+            if os.path.isdir(path):
+                if real == real_skip:
+                    continue
+                if real in ancestors:
+                    yield entry(
+                        path, below, "file-link", f"{path} is a link in a circle; remove it."
+                    )
+                    continue
+                yield from walk(path, below, ancestors | {real})
+            elif os.path.isfile(path):
+                yield entry(path, below, None, None)
+
+    yield from walk(str(root), "", frozenset({real_root}))
+
+
+@contextmanager
+def open_read(uri: str, *, read_ahead_bytes: int | None = None) -> Iterator[IO[bytes]]:
+    """Open for reading.
+
+    Args:
+        uri: the file.
+        read_ahead_bytes: how much remote storage fetches at once; its own default if None.
+
+    Raises:
+        PhotoError: ``file-missing``, ``file-unreadable`` or ``file-link``, or
+            ``format-unsupported`` for a folder, a pipe or a device.
+        InfrastructureError: ``storage-failed`` for other trouble of the storage itself.
+    """
+    try:
+        if is_local(uri):
+            handle: IO[bytes] = _open_local(local_path(uri))
+        else:
+            fs, path = file_system(uri)
+            options = {} if read_ahead_bytes is None else {"block_size": read_ahead_bytes}
+            handle = fs.open(path, "rb", **options)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and is_local(uri) and local_path(uri).is_symlink():
+            raise PhotoError(
+                "file-link", f"{uri} is a link to nothing; mend or remove it."
+            ) from error
+        raise PhotoError(
+            "file-missing", f"{uri} is gone; scan the archive again or restore the file."
+        ) from error
+    except PermissionError as error:
+        raise PhotoError(
+            "file-unreadable", f"{uri} may not be read; grant read permission and run again."
+        ) from error
+    except IsADirectoryError as error:
+        raise PhotoError(
+            "format-unsupported", f"{uri} is no regular file, so no image; mend the list."
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PhotoError("file-link", f"{uri} is a link in a circle; remove it.") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise PhotoError(
+                "file-missing", f"{uri} is longer than a file's name can be; mend the list."
+            ) from error
+        raise InfrastructureError("storage-failed", f"Cannot open {uri}: {error}.") from error
+    with handle:
+        yield handle
+
+
+def _open_local(path: Path) -> IO[bytes]:
+    # Opening a pipe would wait for its writer for ever, reading a device might never end.
+    descriptor = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise IsADirectoryError(errno.EISDIR, "not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def exists(uri: str) -> bool:
+    """Whether a file or folder stands at the URI."""
+    fs, path = file_system(uri)
+    return bool(fs.exists(path))
+
+
+def delete(uri: str) -> None:
+    """Remove one file; a file that is not there is no error."""
+    fs, path = file_system(uri)
+    try:
+        fs.rm_file(path)
+    except FileNotFoundError:
+        return
+
+
+def write_atomic(uri: str, data: bytes | memoryview) -> None:
+    """Write a whole file so that it either does not exist or is complete.
+
+    Local: a temporary file in the same folder, fsync, rename. Elsewhere: one PUT.
+
+    Raises:
+        InfrastructureError: ``disk-full`` or ``storage-failed``.
+    """
+    try:
+        if is_local(uri):
+            _write_local(local_path(uri), data)
+        else:
+            fs, path = file_system(uri)
+            # One PUT. An opened file would publish what was written so far if a write failed.
+            fs.pipe_file(path, bytes(data))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InfrastructureError(
+                "disk-full", f"No space left to write {uri}; free some and run the command again."
+            ) from error
+        raise InfrastructureError("storage-failed", f"Cannot write {uri}: {error}.") from error
+
+
+def _write_local(path: Path, data: bytes | memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A short name of its own: a long photograph name plus a suffix could pass the 255-byte limit.
+    temporary = path.parent / f".bracketflow-{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sha256_of(data: bytes | memoryview) -> str:
+    """Hex SHA-256 of the bytes."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger: rows in, the newest row of every bracket out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ledger import Ledger, read_manifests, read_quarantine, read_report, write_manifest
+from pipeline.report.schema import COLUMNS, SCHEMA, make_row
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def row(bracket: str, *, run: str = "r1", at: int = 0, status: str = "fused", **values):
+    return make_row(
+        bracket_id=bracket,
+        run_id=run,
+        status=status,
+        finished_at=NOW + timedelta(seconds=at),
+        **values,
+    )
+
+
+def write(folder, rows, run="r1", writer="w", **options):
+    with Ledger(str(folder), run, writer, **options) as ledger:
+        for one in rows:
+            ledger.append(one)
+    return ledger
+
+
+def test_rows_come_back_as_they_went_in(tmp_path):
+    sent = row("a", mef_ssim=0.5, evs=[-1.0, None], versions={"torch": "2"}, crop_px=[0, 0, 2, 3])
+    write(tmp_path, [sent])
+    (found,) = read_report(str(tmp_path)).to_pylist()
+    assert found | {"versions": dict(found["versions"])} == sent
+
+
+def test_the_newest_row_of_a_bracket_counts(tmp_path):
+    write(tmp_path, [row("a", at=0, mef_ssim=0.1), row("b", at=1, mef_ssim=0.2)])
+    write(tmp_path, [row("a", run="r2", at=9, mef_ssim=0.3)], run="r2")
+    table = read_report(str(tmp_path), columns=["bracket_id", "mef_ssim"])
+    assert table.to_pydict() == {"bracket_id": ["a", "b"], "mef_ssim": [0.3, 0.2]}
+    assert len(read_report(str(tmp_path), newest=False)) == 3
+    assert len(read_report(str(tmp_path), run_id="r1")) == 2
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), max_size=20, unique=True))
+def test_one_newest_row_whatever_was_written(tmp_path_factory, entries):
+    folder = tmp_path_factory.mktemp("ledger")
+    write(folder, [row(b, at=at, frame_count=at) for b, at in entries], max_rows=3)
+    expected: dict[str, int] = {}
+    for b, at in entries:
+        expected[b] = max(at, expected.get(b, -1))
+    table = read_report(str(folder), columns=["bracket_id", "frame_count"])
+    assert dict(zip(*table.to_pydict().values(), strict=True)) == expected
+
+
+def test_segments_are_written_when_full_and_never_collide(tmp_path):
+    write(tmp_path, [row(str(i)) for i in range(5)], writer="w1", max_rows=2)
+    write(tmp_path, [row("x")], writer="w2")
+    names = sorted(path.name for path in (tmp_path / "report" / "run=r1").iterdir())
+    assert names == [
+        "segment-w1-000000.parquet",
+        "segment-w1-000001.parquet",
+        "segment-w1-000002.parquet",
+        "segment-w2-000000.parquet",
+    ]
+
+
+def test_slow_rows_are_not_kept_waiting(tmp_path):
+    ledger = Ledger(str(tmp_path), "r1", "w", max_age_s=0.0)
+    ledger.append(row("a"))
+    assert ledger.committed == 1
+
+
+def test_quarantine_is_a_filter(tmp_path):
+    write(tmp_path, [row("a"), row("b", status="quarantined", error_code="file-empty")])
+    assert read_quarantine(str(tmp_path))["error_code"].to_pylist() == ["file-empty"]
+
+
+def test_an_empty_destination_has_an_empty_report(tmp_path):
+    table = read_report(str(tmp_path / "nothing"))
+    assert len(table) == 0
+    assert table.schema.names == SCHEMA.names
+
+
+def test_manifests_do_not_disturb_other_readers(tmp_path):
+    write(tmp_path, [row("a")])
+    write_manifest(str(tmp_path), "r1", {"run_id": "r1", "started_at": "2026"})
+    assert [m["run_id"] for m in read_manifests(str(tmp_path))] == ["r1"]
+    assert pq.read_table(tmp_path / "report")["bracket_id"].to_pylist() == ["a"]
+
+
+def test_a_misspelt_column_is_an_error():
+    with pytest.raises(KeyError, match="mef_sim"):
+        make_row(mef_sim=1.0)
+
+
+def test_every_column_is_documented_and_named_once():
+    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
+    assert all(column.meaning for column in COLUMNS)
+    for name in (
+        "bracket_id status error_code mef_ssim result_uri result_sha256 seconds_read "
+        "seconds_align seconds_fuse seconds_score seconds_write preview_uri map_uri "
+        "mef_ssim_preview"
+    ).split():
+        assert name in SCHEMA.names
