@@ -272,7 +272,7 @@ def _finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") ->
 def _quiet_prefect() -> None:
     """Prefect reads its settings when it is imported: what a command line needs, unless set."""
     quiet = {
-        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

@@ -31,10 +31,10 @@ COARSE_LEVEL = 3
 _BLOCK_PX = 512
 """Side of the blocks in which ``prepare`` runs through the picture."""
 
-_LUMA = tuple(float(np.float32(weight)) for weight in (0.114, 0.587, 0.299))
+_LUMA = tuple(torch.tensor([0.114, 0.587, 0.299]).tolist())
 _WELL_EXPOSED_SIGMA = 0.2  # section 3.1 of the paper
-_ONE_255TH = float(np.float32(1 / 255))
-_ONE_THIRD = float(np.float32(1 / 3))
+_ONE_255TH = torch.tensor(1 / 255).item()  # in float32, as all constants here
+_ONE_THIRD = torch.tensor(1 / 3).item()
 _LEAST_WEIGHT = 1e-12  # so that pixels without any merit in all frames are averaged
 
 

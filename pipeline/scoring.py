@@ -3,18 +3,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from model.metrics import fidelity, mef_ssim, picture
+from model.radiance import mu_law
+from pipeline.bracket import Pixels
+from pipeline.errors import PhotoError
+from pipeline.images.reading import Limits, read_photo, read_radiance
 
 __all__ = ["Crop", "Scores", "score_pixels"]
 
 Crop = tuple[int, int, int, int]
 """top, left, height, width in pixels of the frames."""
 
-_VARIANTS = (
+_VARIANTS: tuple[mef_ssim.Variant, ...] = (
     "gray_ms3",
     "gray_scale1",
     "gray_scale2",
@@ -24,6 +31,7 @@ _VARIANTS = (
     "mefnet_y_lum",
     "mefnet_y_nolum",
 )
+_MAP_SIDE_PX = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +40,85 @@ class Scores:
 
     columns: dict[str, Any]
     quality_map: NDArray[np.float32] | None
+
+
+def score_pixels(
+    frames: Sequence[Pixels],
+    result: Pixels,
+    *,
+    crop: Crop,
+    label_uri: str | None = None,
+    label_kind: Literal["display", "radiance"] | None = None,
+    limits: Limits | None = None,
+) -> Scores:
+    """Score a fusion against its aligned stack, and against a reference where there is one.
+
+    Both sides are rounded to 8 bits first. A reference that cannot be read or does not fit costs
+    the reference scores and a note, never the bracket.
+
+    Args:
+        frames: K aligned frames, (H, W, 3) uint8 or uint16.
+        result: the fusion as it will be encoded, (H, W, 3) uint8 or uint16.
+        crop: what alignment kept of the frames; a reference is cropped alike.
+        label_uri: a reference picture.
+        label_kind: ``display`` for sRGB, ``radiance`` for linear.
+        limits: caps for reading the reference.
+    """
+    result8 = mef_ssim.to_8bit(result)
+    scored = mef_ssim.score(
+        [mef_ssim.to_8bit(frame) for frame in frames],
+        result8,
+        _VARIANTS,
+        map_side_px=_MAP_SIDE_PX,
+    )
+    values: dict[str, float | None] = dict(scored.values)
+    low, high = picture.clipped_shares(result8)
+    columns: dict[str, Any] = {
+        "mef_ssim": values.pop("gray_ms3"),
+        **values,
+        "clipped_low_share": low,
+        "clipped_high_share": high,
+        "entropy_bits": picture.entropy_bits(result8),
+    }
+    notes = list(dict.fromkeys(scored.notes.values()))
+    if label_uri is not None:
+        columns |= {"reference_uri": label_uri, "reference_kind": label_kind}
+        try:
+            reference = _read_reference(label_uri, label_kind, crop, limits)
+            columns |= _against(reference, result8)
+        except PhotoError as error:
+            notes.append(f"no reference scores: {error.message}")
+    columns["score_note"] = "; ".join(notes) or None
+    return Scores(columns=columns, quality_map=scored.quality_map)
+
+
+def _read_reference(
+    uri: str, kind: str | None, crop: Crop, limits: Limits | None
+) -> NDArray[np.uint8]:
+    """The reference as an 8-bit picture of the result's size.
+
+    Ground-truth radiance is scaled to a maximum of 1 and seen through the mu-law, the tone curve
+    that HDR results are usually judged with.
+    """
+    if kind == "radiance":
+        linear = read_radiance(uri, limits or Limits())
+        peak = float(linear.max())
+        toned = mu_law(np.clip(linear / (peak if peak > 0 else 1.0), 0.0, 1.0))
+        pixels = np.floor(toned * 255.0 + 0.5).astype(np.uint8)
+    else:
+        pixels = mef_ssim.to_8bit(read_photo(uri, limits or Limits()).pixels)
+    top, left, height, width = crop
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
+def _against(reference: NDArray[np.uint8], result: NDArray[np.uint8]) -> dict[str, float | None]:
+    if reference.shape != result.shape:
+        raise PhotoError(
+            "frames-differ-in-size",
+            f"the reference is {reference.shape[1]} x {reference.shape[0]} px where the result is "
+            f"{result.shape[1]} x {result.shape[0]}",
+        )
+    return {
+        "psnr_db": fidelity.psnr_db(result, reference),
+        "ssim": fidelity.ssim(result, reference),
+    }

@@ -9,10 +9,12 @@ exposure, so the frames are ordered by brightness.
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Iterable
 
 from pipeline.archive.layout import Claim, Folder, Tools
-from pipeline.archive.shot import stem
+from pipeline.archive.shot import DISPLAY_EXTENSIONS, extension, stem
 from pipeline.bracket import Bracket
 from pipeline.storage import FileInfo
 
@@ -27,24 +29,22 @@ def find(folder: Folder, tools: Tools) -> Claim | None:
 
     A folder called ``Label`` beside such sequences is claimed too: its pictures are the labels.
     """
-    pictures = folder.pictures()
     if folder.name.casefold() == "label":
-        return _labels(folder, tools)
-    frames = [file for file in pictures if stem(file.path).isdecimal()]
-    own = [file for file in pictures if _OWN_LABEL.fullmatch(stem(file.path))]
+        return _label_folder(folder, tools)
+    frames, own = _sequence(folder.files)
     if len(frames) < 2 or len(own) > 1:
         return None
-    beside = None if own else _label_of(folder, tools)
-    if not own and beside is None and not _PART.fullmatch(folder.parent_name):
+    beside = None if own else _by_name(tools.siblings(folder, "label"), folder.name)
+    label = own[0] if own else beside
+    if label is None and not _PART.fullmatch(folder.parent_name):
         return None
     shots, notes = tools.by_brightness(tools.shots(frames))
-    label = own[0] if own else beside
     bracket = Bracket(
         frames=tuple(shot.frame() for shot in shots),
         source=folder.source,
         layout="sice",
-        reason=f"{len(frames)} numbered frames in {folder.name}"
-        + (f", label {label.uri.rpartition('/')[2]}" if label else ", no label"),
+        reason=f"{len(frames)} numbered frames in {folder.name}, "
+        + (f"label {posixpath.basename(label.path)}" if label else "no label"),
         notes=tuple(notes),
         label_uri=label.uri if label else None,
         label_kind="display" if label else None,
@@ -54,20 +54,35 @@ def find(folder: Folder, tools: Tools) -> Claim | None:
     return Claim(brackets=(bracket,), labels=tuple(own), rest=rest)
 
 
-def _label_of(folder: Folder, tools: Tools) -> FileInfo | None:
-    name = folder.name.casefold()
-    for file in tools.siblings(folder, "label"):
-        if file.error_code is None and stem(file.path).casefold() == name:
-            return file
-    return None
-
-
-def _labels(folder: Folder, tools: Tools) -> Claim | None:
+def _label_folder(folder: Folder, tools: Tools) -> Claim | None:
     """Pictures that are the label of a sequence beside this folder; the others are left over."""
-    labels, rest = [], []
+    labels = []
     for file in folder.files:
-        # A label of a sequence is known by the sequence's folder, which lies beside this one.
-        frames = [f for f in tools.siblings(folder, stem(file.path)) if stem(f.path).isdecimal()]
-        first = next((f for f in folder.files if stem(f.path) == stem(file.path)), file)
-        (labels if len(frames) > 1 and first is file else rest).append(file)
-    return Claim(brackets=(), labels=tuple(labels), rest=tuple(rest)) if labels else None
+        name = stem(file.path)
+        frames, own = _sequence(tools.siblings(folder, name))
+        if len(frames) > 1 and not own and _by_name(folder.files, name) == file:
+            labels.append(file)
+    rest = tuple(file for file in folder.files if file not in labels)
+    return Claim(brackets=(), labels=tuple(labels), rest=rest) if labels else None
+
+
+def _sequence(files: Iterable[FileInfo]) -> tuple[list[FileInfo], list[FileInfo]]:
+    """Numbered frames, and labels among them."""
+    pictures = [file for file in files if extension(file.path) in DISPLAY_EXTENSIONS]
+    frames = [file for file in pictures if stem(file.path).isdecimal()]
+    return frames, [file for file in pictures if _OWN_LABEL.fullmatch(stem(file.path))]
+
+
+def _by_name(files: Iterable[FileInfo], name: str) -> FileInfo | None:
+    """The first readable picture of that name, case and extension ignored."""
+    wanted = name.casefold()
+    return next(
+        (
+            file
+            for file in files
+            if file.error_code is None
+            and extension(file.path) in DISPLAY_EXTENSIONS
+            and stem(file.path).casefold() == wanted
+        ),
+        None,
+    )

@@ -276,7 +276,7 @@ def books(noise: Noise) -> Material:
         albedo = np.where(band | title, gold, base) * (0.35 + 0.65 * edge)
         albedo *= np.exp(0.15 * noise.rough(hits.u * 3, hits.v * 3, hits.footprint * 3))
         albedo = np.where(y < tall, albedo, np.float32(0.012))
-        front = np.abs(hits.n[2]) > 0.5
+        front = np.abs(hits.n[1]) < 0.5
         return Surface(albedo=np.where(front, albedo, np.float32(0.25)).astype(np.float32))
 
     return material

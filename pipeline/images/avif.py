@@ -236,8 +236,9 @@ def _associations(data: bytes) -> dict[int, list[int]]:
         count = int.from_bytes(data[at + wide : at + wide + 1], "big")
         at += wide + 1
         step = 2 if large else 1
-        codes = [int.from_bytes(data[at + i * step : at + i * step + step], "big") for i in
-                 range(count)]
+        codes = [
+            int.from_bytes(data[at + i * step : at + i * step + step], "big") for i in range(count)
+        ]
         assigned[item] = [code & (0x7FFF if large else 0x7F) for code in codes]
         at += count * step
     return assigned

@@ -169,9 +169,7 @@ def read_directory(
     return Directory(order, entries, following, read_at)
 
 
-def write_directory(
-    order: Order, fields: Iterable[tuple[int, int, bytes]], offset: int
-) -> bytes:
+def write_directory(order: Order, fields: Iterable[tuple[int, int, bytes]], offset: int) -> bytes:
     """A directory that will stand at an (even) ``offset``, followed by its values.
 
     Args:

@@ -21,7 +21,15 @@ from pipeline.images.directories import (
     write_directory,
 )
 
-__all__ = ["Field", "assemble", "block_of", "description_of", "tidied", "without_maker_note"]
+__all__ = [
+    "Field",
+    "assemble",
+    "block_of",
+    "description_of",
+    "merged",
+    "tidied",
+    "without_maker_note",
+]
 
 Field = tuple[int, int, bytes]
 """Tag, field type, bytes of the values."""
@@ -55,6 +63,22 @@ def block_of(page: Directory) -> bytes | None:
     if not main and not below:
         return None
     return _magic(page.order) + assemble(page.order, main, below, 8)
+
+
+def merged(main_block: bytes, exif_block: bytes) -> bytes | None:
+    """One block from two whose first directories are the main and the EXIF directory (CR3)."""
+    starts = [read_start(_reader(block)) for block in (main_block, exif_block)]
+    if starts[0] is None or starts[1] is None or starts[0][0] != starts[1][0]:
+        return None
+    order = starts[0][0]
+    main = read_directory(_reader(main_block), order, starts[0][1])
+    detail = read_directory(_reader(exif_block), order, starts[1][1])
+    if main is None or detail is None:
+        return None
+    below = {_EXIF_IFD: _fields(detail, leave_out=(_MAKER_NOTE, _INTEROPERABILITY_IFD))}
+    return _magic(order) + assemble(
+        order, _fields(main, only=(*_DESCRIPTIVE, _ORIENTATION)), below, 8
+    )
 
 
 def assemble(

@@ -9,6 +9,7 @@ import imagecodecs
 from numpy.typing import NDArray
 
 from pipeline.errors import PhotoError
+from pipeline.images.directories import ReadAt
 from pipeline.images.layout import ColorModel, Layout
 from pipeline.images.source import Source
 
@@ -24,7 +25,7 @@ _MAX_SEGMENTS = 4096
 _COLORS: dict[int, ColorModel] = {1: "grey", 3: "rgb", 4: "cmyk"}
 
 
-def segments(source: Source) -> tuple[list[tuple[int, bytes]], int]:
+def segments(read_at: ReadAt) -> tuple[list[tuple[int, bytes]], int]:
     """The marker segments before the first scan, and where that scan's header begins.
 
     Returns:
@@ -34,7 +35,7 @@ def segments(source: Source) -> tuple[list[tuple[int, bytes]], int]:
     found: list[tuple[int, bytes]] = []
     offset = 2
     for _ in range(_MAX_SEGMENTS):
-        head = source.at(offset, 4)
+        head = read_at(offset, 4)
         if len(head) < 4 or head[0] != 0xFF:
             return found, -1
         marker = head[1]
@@ -49,7 +50,7 @@ def segments(source: Source) -> tuple[list[tuple[int, bytes]], int]:
         length = int.from_bytes(head[2:4], "big")
         if marker == _EOI or length < 2:
             return found, -1
-        payload = source.at(offset + 4, length - 2) if marker in _WANTED else b""
+        payload = read_at(offset + 4, length - 2) if marker in _WANTED else b""
         found.append((marker, payload))
         offset += 2 + length
     return found, -1
@@ -61,7 +62,7 @@ def read_layout(source: Source) -> Layout:
     Raises:
         PhotoError: ``decode-truncated`` or ``decode-failed``.
     """
-    found, scan = segments(source)
+    found, scan = segments(source.at)
     frame = next((data for marker, data in found if marker in _FRAMES and len(data) >= 6), None)
     if frame is None or scan < 0:
         code = "decode-failed" if source.at(source.size_bytes - 2, 2) == b"\xff\xd9" else None
@@ -108,7 +109,7 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
         imagecodecs.Jpeg8Error: the file is damaged.
     """
     data = source.whole()
-    _, scan = segments(source)
+    _, scan = segments(source.at)
     # libjpeg paints what is missing grey and only warns. Within a scan the byte FF is always
     # stuffed, so the first end-of-image marker after its start is the image's own.
     if scan < 0 or data.find(b"\xff\xd9", scan) < 0:

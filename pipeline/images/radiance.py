@@ -63,7 +63,12 @@ def decode(source: Source, layout: Layout) -> NDArray[np.float32]:
     """
     if layout.format == "exr":
         return _decode_exr(source)
-    pixels: NDArray[np.float32] = imagecodecs.rgbe_decode(source.whole())
+    try:
+        pixels: NDArray[np.float32] = imagecodecs.rgbe_decode(source.whole())
+    except imagecodecs.RgbeError as error:
+        if "READ_ERROR" in str(error):
+            raise _truncated(source) from None
+        raise
     head, _ = _hdr_header(source)
     exposure = 1.0
     for text in _EXPOSURE.findall(head):
@@ -161,6 +166,13 @@ def _exr_channels(data: bytes) -> dict[bytes, int]:
         found[data[at:end]] = struct.unpack_from("<i", data, end + 1)[0]
         at = end + 17
     return found
+
+
+def _truncated(source: Source) -> PhotoError:
+    return PhotoError(
+        "decode-truncated",
+        f"{source.uri} ends before its last pixel; copy it again or restore it.",
+    )
 
 
 def _decode_exr(source: Source) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from pipeline.errors import PhotoError
 from pipeline.images import jpeg
 from pipeline.images.avif import boxes
 from pipeline.images.directories import Directory, read_directory, read_start
-from pipeline.images.exifblock import block_of
+from pipeline.images.exifblock import block_of, merged
 from pipeline.images.layout import Layout
 from pipeline.images.source import Source
 
@@ -143,20 +143,9 @@ def _size_of_block(exif: bytes | None) -> tuple[int, int]:
 
 def _raf_exif(source: Source) -> bytes | None:
     """A Fujifilm RAF holds a JPEG preview with the EXIF block, at an offset in its header."""
-    offset = int.from_bytes(source.at(84, 4), "big")
-    preview = _Shifted(source, offset)
-    found, _ = jpeg.segments(preview)
+    start = int.from_bytes(source.at(84, 4), "big")
+    found, _ = jpeg.segments(lambda offset, count: source.at(start + offset, count))
     return next((data[6:] for _, data in found if data.startswith(b"Exif\0\0")), None)
-
-
-class _Shifted(Source):
-    """A file inside a file."""
-
-    def __init__(self, source: Source, offset: int) -> None:
-        self._outer, self._offset = source, offset
-
-    def at(self, offset: int, count: int) -> bytes:
-        return self._outer.at(self._offset + offset, count)
 
 
 def _cr3(source: Source) -> tuple[bytes | None, int, int]:
@@ -169,8 +158,5 @@ def _cr3(source: Source) -> tuple[bytes | None, int, int]:
         for inner, content in boxes(movie):
             if inner == b"uuid":
                 blocks |= dict(boxes(content, 16))
-    return _merge(blocks.get(b"CMT1", b""), blocks.get(b"CMT2", b""))
-
-
-def _merge(main_block: bytes, exif_block: bytes) -> tuple[bytes | None, int, int]:
-    return None, *_size_of_block(main_block or exif_block)
+    exif = merged(blocks.get(b"CMT1", b""), blocks.get(b"CMT2", b""))
+    return exif, *_size_of_block(blocks.get(b"CMT1"))

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One folder per bracket, without exposure data.
+
+The pictures of a folder are one bracket if they have one size and look like one view under
+different exposures. Where the whole folder does not, its parts by file type are tried: results of
+other tools often lie beside the frames.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from pipeline.archive.brightness import Thumbnail, exposures_of_one_view
+from pipeline.archive.layout import Claim, Folder, Tools
+from pipeline.archive.shot import RADIANCE_EXTENSIONS, Shot, extension, natural_key, single, stem
+from pipeline.bracket import Bracket
+from pipeline.storage import FileInfo
+
+__all__ = ["find", "find_among"]
+
+_CONFIDENCE = 0.7
+
+
+def find(folder: Folder, tools: Tools, *, min_frames: int = 2, max_frames: int = 20) -> Claim:
+    """Everything in the folder: one bracket, or several by file type, or singles."""
+    shots = tools.shots(folder.files)
+    return find_among(shots, folder, tools, min_frames=min_frames, max_frames=max_frames)
+
+
+def find_among(
+    shots: Sequence[Shot],
+    folder: Folder,
+    tools: Tools,
+    *,
+    min_frames: int = 2,
+    max_frames: int = 20,
+    reason: str = "no other frame of this view was found",
+) -> Claim:
+    """As :func:`find`, for shots whose headers have been read; those not used become singles."""
+    radiance = [shot for shot in shots if extension(shot.path) in RADIANCE_EXTENSIONS]
+    pictures = [shot for shot in shots if extension(shot.path) not in RADIANCE_EXTENSIONS]
+    frames = range(max(2, min_frames), max_frames + 1)
+    small: dict[str, Thumbnail | None] = {}
+    brackets: list[Bracket] = []
+    left = pictures
+    for level in _LEVELS:
+        parts: dict[object, list[Shot]] = {}
+        for shot in left:
+            parts.setdefault(level(shot), []).append(shot)
+        for part in parts.values():
+            bracket = _bracket(part, folder, tools, frames, small)
+            if bracket is not None:
+                brackets.append(bracket)
+                used = {frame.uri for frame in bracket.frames}
+                left = [shot for shot in left if shot.file.uri not in used]
+    labels: tuple[FileInfo, ...] = ()
+    if len(brackets) == 1 and not left and len(radiance) == 1 and radiance[0].error_code is None:
+        label = radiance.pop().file
+        brackets = [replace(brackets[0], label_uri=label.uri, label_kind="radiance")]
+        labels = (label,)
+    alone = sorted([*left, *radiance], key=lambda shot: shot.path)
+    singles = [single(shot, source=folder.source, layout="folder", reason=reason) for shot in alone]
+    return Claim(brackets=(*brackets, *singles), labels=labels)
+
+
+def _family(path: str) -> str:
+    """The name without its numbers: frames of one bracket mostly share it."""
+    return re.sub(r"\d+", "#", stem(path)).casefold()
+
+
+_LEVELS: tuple[Callable[[Shot], object], ...] = (
+    lambda shot: None,
+    lambda shot: extension(shot.path),
+    lambda shot: (extension(shot.path), _family(shot.path)),
+)
+"""What the frames of a bracket must share, tried from all of the folder to like names only."""
+
+
+def _bracket(
+    part: Sequence[Shot],
+    folder: Folder,
+    tools: Tools,
+    frames: range,
+    small: dict[str, Thumbnail | None],
+) -> Bracket | None:
+    """The bracket that the pictures of one part make, or None."""
+    if len(part) not in frames:
+        return None
+    whole = [shot for shot in part if shot.error_code is None]
+    if len(whole) < 2 or len({(shot.width, shot.height) for shot in whole}) > 1:
+        return None
+    unseen = [shot.file for shot in whole if shot.file.uri not in small]
+    small.update(zip((f.uri for f in unseen), tools.thumbnails(unseen), strict=True))
+    seen = [(shot, small[shot.file.uri]) for shot in whole]
+    good = [(shot, picture) for shot, picture in seen if picture is not None]
+    if not exposures_of_one_view([picture for _, picture in good]):
+        return None
+    good.sort(key=lambda pair: (float(pair[1].mean()), natural_key(pair[0].path)))
+    families = {_family(shot.path) for shot, _ in good}
+    readable = {shot.file.uri for shot, _ in good}
+    # A broken file named like the others is a frame of this bracket, which then is quarantined:
+    # better than to fuse the others as if nothing were missing.
+    broken = [s for s in part if s.file.uri not in readable and _family(s.path) in families]
+    notes = [f"{posixpath.basename(shot.path)} cannot be read" for shot in broken]
+    ordered = [shot for shot, _ in good] + broken
+    where = folder.name if len(part) == len(folder.files) else f"part of {folder.name}"
+    return Bracket(
+        frames=tuple(shot.frame() for shot in ordered),
+        source=folder.source,
+        layout="folder",
+        reason=f"{len(ordered)} pictures of one size and one view in {where}, "
+        "ordered by brightness, no exposure data",
+        confidence=_CONFIDENCE if len(families) == 1 else _CONFIDENCE - 0.05,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fleet, with visitors that do next to nothing, on a real local Ray."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from pipeline.cluster import Resources, connect
+from pipeline.errors import InfrastructureError, UsageError
+from pipeline.fleet import Fleet, PoolOptions, plan_pool
+from pipeline.ledger import read_report
+from pipeline.report.schema import make_row
+
+
+def resources(cpus: float, gpus: float = 0.0) -> Resources:
+    return Resources(cpus=cpus, gpus=gpus, nodes=1, local=True)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8, 64])
+def test_a_pool_never_claims_every_cpu(cpus):
+    plan = plan_pool(PoolOptions(), resources(cpus))
+    assert plan.workers >= 1
+    assert plan.workers * plan.cpus_per_worker < cpus
+    more = plan_pool(PoolOptions(workers=4), resources(cpus))
+    assert more.workers == 4
+    assert more.workers * more.cpus_per_worker < cpus
+
+
+def test_gpus_are_shared_as_asked():
+    plan = plan_pool(PoolOptions(gpus_per_worker=0.25), resources(16, 2))
+    assert (plan.workers, plan.gpus_per_worker) == (8, 0.25)
+    assert plan_pool(PoolOptions(), resources(16, 2)).workers == 2
+    assert plan_pool(PoolOptions(device="cpu"), resources(16, 2)).gpus_per_worker == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus"),
+    [
+        (PoolOptions(device="cuda"), 0),
+        (PoolOptions(gpus_per_worker=0.0), 1),
+        (PoolOptions(gpus_per_worker=2.0), 1),
+        (PoolOptions(gpus_per_worker=1.5), 4),
+        (PoolOptions(workers=3), 2),
+        (PoolOptions(workers=-1), 0),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_anything_starts(options, gpus):
+    with pytest.raises(UsageError) as caught:
+        plan_pool(options, resources(8, gpus))
+    assert caught.value.code == "option-invalid"
+
+
+@dataclass(frozen=True)
+class ToyJob:
+    """``deed`` is what the visitor does with it."""
+
+    name: str
+    deed: str = "row"
+
+    def failed(self, *, run_id, worker, error):
+        return make_row(
+            bracket_id=self.name,
+            run_id=run_id,
+            worker=worker,
+            status="quarantined",
+            error_code=error.code,
+        )
+
+
+@dataclass(frozen=True)
+class ToyVisitor:
+    worker: str
+
+    def visit(self, job):
+        if job.deed == "die":
+            os._exit(1)
+        if job.deed == "disk":
+            raise InfrastructureError("disk-full", "no space left")
+        facts = {"threads": str(torch.get_num_threads())}
+        if torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES"):
+            facts["gpu"] = os.environ["CUDA_VISIBLE_DEVICES"]
+        return make_row(
+            bracket_id=job.name, run_id="r", worker=self.worker, status="fused", versions=facts
+        )
+
+
+@dataclass(frozen=True)
+class ToyRecipe:
+    destination: str
+    run_id: str = "r"
+
+    def build(self, *, device, worker):
+        return ToyVisitor(worker)
+
+
+@pytest.fixture(scope="module")
+def ray_with_a_logical_gpu():
+    with connect(cpus=3, gpus=1) as found:
+        yield found
+
+
+@pytest.mark.ray
+def test_every_job_gets_its_row_in_report_and_hand(ray_with_a_logical_gpu, tmp_path):
+    plan = plan_pool(
+        PoolOptions(workers=2, gpus_per_worker=0.5, threads_per_worker=1), ray_with_a_logical_gpu
+    )
+    with Fleet(ToyRecipe(str(tmp_path)), plan) as fleet:
+        rows = list(fleet.run(ToyJob(f"job{i}") for i in range(20)))
+        again = list(fleet.run([ToyJob("late")]))
+    names = {row["bracket_id"] for row in [*rows, *again]}
+    assert names == {f"job{i}" for i in range(20)} | {"late"}
+    report = read_report(str(tmp_path))
+    assert set(report["bracket_id"].to_pylist()) == names
+    assert set(report["worker"].to_pylist()) == {"worker000", "worker001"}
+    facts = [dict(entry) for entry in report["versions"].to_pylist()]
+    assert {entry["threads"] for entry in facts} == {"1"}
+    assert {entry["gpu"] for entry in facts} == {"0"}  # both share the one logical GPU
+
+
+@pytest.mark.ray
+def test_a_job_that_kills_its_workers_costs_one_row(ray_with_a_logical_gpu, tmp_path):
+    plan = plan_pool(PoolOptions(workers=1, device="cpu"), ray_with_a_logical_gpu)
+    jobs = [ToyJob("a"), ToyJob("bad", "die"), ToyJob("b"), ToyJob("c")]
+    with Fleet(ToyRecipe(str(tmp_path)), plan) as fleet:
+        rows = {row["bracket_id"]: row for row in fleet.run(jobs)}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "a": "fused",
+        "b": "fused",
+        "c": "fused",
+        "bad": "quarantined",
+    }
+    assert rows["bad"]["error_code"] == "worker-died"
+    # What the dead worker had finished, but not written, is in the report all the same.
+    assert read_report(str(tmp_path))["bracket_id"].to_pylist() == ["a", "b", "bad", "c"]
+
+
+@pytest.mark.ray
+def test_trouble_of_the_storage_stops_the_run_under_its_own_name(ray_with_a_logical_gpu, tmp_path):
+    plan = plan_pool(PoolOptions(workers=1, device="cpu"), ray_with_a_logical_gpu)
+    with (
+        pytest.raises(InfrastructureError) as caught,
+        Fleet(ToyRecipe(str(tmp_path)), plan) as fleet,
+    ):
+        list(fleet.run([ToyJob("a"), ToyJob("b", "disk"), ToyJob("c")]))
+    assert caught.value.code == "disk-full"
+    assert "a" in read_report(str(tmp_path))["bracket_id"].to_pylist()
