@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -212,7 +213,7 @@ def models(
     """List the models with their parameter counts, weights and cards."""
     cards = [zoo.card(name) for name in zoo.names()]
     if as_json:
-        typer.echo(json.dumps([card.as_dict() for card in cards], indent=2))
+        typer.echo(json.dumps([asdict(card) for card in cards], indent=2))
         return
     table = Table(box=None, pad_edge=False)
     for title in ("model", "parameters", "weights", "output", "what it is"):

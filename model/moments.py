@@ -59,7 +59,9 @@ class Window:
     def total(self, x: torch.Tensor) -> torch.Tensor:
         """Weighted sum over each window: the mean times ``mass``."""
         if min(x.shape[-2:]) < self.size:
-            raise ValueError(f"{tuple(x.shape[-2:])} pixels are too few for a window of {self.size}")
+            raise ValueError(
+                f"{tuple(x.shape[-2:])} pixels are too few for a window of {self.size}"
+            )
         return self._along(self._along(x, -2), -1)
 
     def mean(self, x: torch.Tensor) -> torch.Tensor:

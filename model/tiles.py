@@ -101,7 +101,11 @@ def fuse_tiles(
 
 
 def fuse(model: FusionModel, stack: StackPixels, tile_px: int = 1024) -> torch.Tensor:
-    """Fuse a stack into one picture (3, H, W) float32 on the CPU. Raises like :func:`fuse_tiles`."""
+    """Fuse a stack into one picture, (3, H, W) float32 on the CPU.
+
+    Raises:
+        ValueError: As :func:`fuse_tiles` does.
+    """
     result = torch.empty(3, stack.height, stack.width)
     for rows, cols, part in fuse_tiles(model, stack, tile_px):
         result[:, rows, cols] = part

@@ -45,7 +45,7 @@ class FuseRun(Run):
             "catalog": self.catalog_uri,
             "settings": asdict(self.settings),
             "settings_sha256": self.settings.sha256,
-            "model": zoo.card(self.settings.model).as_dict(),
+            "model": asdict(zoo.card(self.settings.model)),
         }
 
 

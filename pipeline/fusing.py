@@ -21,8 +21,9 @@ from pipeline import storage
 from pipeline.align.registration import Alignment, align
 from pipeline.bracket import Pixels, Stack
 from pipeline.errors import InfrastructureError, PhotoError
+from pipeline.images.previews import map_png, preview_jpeg
 from pipeline.images.reading import Limits
-from pipeline.images.writing import Written, encode_photo, map_png, preview_jpeg, quantize
+from pipeline.images.writing import Written, encode_photo, quantize
 from pipeline.planning import FuseJob, base_row
 from pipeline.report.schema import Row
 from pipeline.runs import versions
@@ -166,7 +167,7 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
         **_alignment_columns(alignment),
         "result_uri": job.result_uri,
         "result_sha256": written.sha256,
-        "result_bytes": len(written.data),
+        "result_bytes": written.size_bytes,
         "result_format": settings.format,
         "result_bits": settings.bits,
         "width": stack.width,

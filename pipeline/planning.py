@@ -27,29 +27,30 @@ __all__ = [
 
 
 def base_row(bracket: Bracket, *, run_id: str, worker: str, **values: Any) -> Row:
-    """A row with all that the catalog knows of a bracket."""
+    """A row with all that the catalog knows of a bracket; ``values`` add to it or correct it."""
     frames = bracket.frames
     captured = [frame.captured_s for frame in frames if frame.captured_s is not None]
-    return make_row(
-        run_id=run_id,
-        worker=worker,
-        bracket_id=bracket.id,
-        kind=bracket.kind,
-        source=bracket.source,
-        layout=bracket.layout,
-        reason=bracket.reason,
-        confidence=bracket.confidence,
-        frame_count=len(frames),
-        frame_uris=[frame.uri for frame in frames],
-        frame_paths=[frame.path for frame in frames],
-        exposure_times_s=[frame.exposure_time_s for frame in frames],
-        evs=[frame.ev for frame in frames],
-        camera=frames[0].camera,
-        captured_s=min(captured) if captured else None,
-        source_width=frames[0].width,
-        source_height=frames[0].height,
-        **{"notes": list(bracket.notes)} | values,
-    )
+    known: dict[str, Any] = {
+        "run_id": run_id,
+        "worker": worker,
+        "bracket_id": bracket.id,
+        "kind": bracket.kind,
+        "source": bracket.source,
+        "layout": bracket.layout,
+        "reason": bracket.reason,
+        "confidence": bracket.confidence,
+        "notes": list(bracket.notes),
+        "frame_count": len(frames),
+        "frame_uris": [frame.uri for frame in frames],
+        "frame_paths": [frame.path for frame in frames],
+        "exposure_times_s": [frame.exposure_time_s for frame in frames],
+        "evs": [frame.ev for frame in frames],
+        "camera": frames[0].camera,
+        "captured_s": min(captured) if captured else None,
+        "source_width": frames[0].width,
+        "source_height": frames[0].height,
+    }
+    return make_row(**known | values)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.align.registration import align
+from pipeline.archive.shot import IMAGE_EXTENSIONS
 from pipeline.bracket import Bracket
 from pipeline.errors import BracketflowError, PhotoError
-from pipeline.images.formats import IMAGE_EXTENSIONS
 from pipeline.images.reading import Limits, read_photo
 from pipeline.ledger import read_report
 from pipeline.planning import base_row
@@ -83,7 +83,7 @@ def find_results(folder: str) -> Results:
     if not by_bracket:
         for info in storage.list_files(folder):
             stem, extension = posixpath.splitext(info.path)
-            if extension.lower().lstrip(".") not in IMAGE_EXTENSIONS:
+            if extension.lower() not in IMAGE_EXTENSIONS:
                 continue
             by_path[stem.casefold()] = info.uri
             by_stem[posixpath.basename(stem).casefold()].append(info.uri)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from model.metrics import fidelity, mef_ssim, picture
@@ -72,13 +73,13 @@ def score_pixels(
         map_side_px=_MAP_SIDE_PX,
     )
     values: dict[str, float | None] = dict(scored.values)
-    low, high = picture.clipped_shares(result8)
+    facts = picture.picture_facts(result8)
     columns: dict[str, Any] = {
         "mef_ssim": values.pop("gray_ms3"),
         **values,
-        "clipped_low_share": low,
-        "clipped_high_share": high,
-        "entropy_bits": picture.entropy_bits(result8),
+        "clipped_low_share": facts.clipped_low,
+        "clipped_high_share": facts.clipped_high,
+        "entropy_bits": facts.entropy_bits,
     }
     notes = list(dict.fromkeys(scored.notes.values()))
     if label_uri is not None:
@@ -103,8 +104,8 @@ def _read_reference(
     if kind == "radiance":
         linear = read_radiance(uri, limits or Limits())
         peak = float(linear.max())
-        toned = mu_law(np.clip(linear / (peak if peak > 0 else 1.0), 0.0, 1.0))
-        pixels = np.floor(toned * 255.0 + 0.5).astype(np.uint8)
+        scaled = torch.from_numpy(linear).div(peak if peak > 0 else 1.0).clamp_(0.0, 1.0)
+        pixels = mu_law(scaled).mul_(255.0).add_(0.5).floor_().to(torch.uint8).numpy()
     else:
         pixels = mef_ssim.to_8bit(read_photo(uri, limits or Limits()).pixels)
     top, left, height, width = crop
@@ -118,7 +119,5 @@ def _against(reference: NDArray[np.uint8], result: NDArray[np.uint8]) -> dict[st
             f"the reference is {reference.shape[1]} x {reference.shape[0]} px where the result is "
             f"{result.shape[1]} x {result.shape[0]}",
         )
-    return {
-        "psnr_db": fidelity.psnr_db(result, reference),
-        "ssim": fidelity.ssim(result, reference),
-    }
+    fit = fidelity.picture_fidelity(result, reference)
+    return {"psnr_db": fit.psnr, "ssim": fit.ssim}

@@ -15,30 +15,19 @@ from typing import Any, Literal, get_args
 from model import zoo
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
+from pipeline.images.writing import EXTENSIONS, OutputFormat, check_output
 
 __all__ = [
     "ALGORITHM_VERSION",
     "AlignMode",
-    "Bits",
     "FuseSettings",
-    "OutputFormat",
     "result_key",
 ]
 
 ALGORITHM_VERSION = 1
 """Raised by hand whenever the same inputs and settings give other pixels or other scores."""
 
-OutputFormat = Literal["jpeg", "png", "tiff", "avif"]
 AlignMode = Literal["auto", "off"]
-Bits = Literal[8, 10, 12, 16]
-
-_BITS: dict[str, tuple[int, ...]] = {
-    "jpeg": (8,),
-    "png": (8, 16),
-    "tiff": (8, 16),
-    "avif": (8, 10, 12),
-}
-EXTENSIONS: dict[str, str] = {"jpeg": "jpg", "png": "png", "tiff": "tif", "avif": "avif"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,23 +59,12 @@ class FuseSettings:
                 "model-unknown",
                 f"There is no model {self.model!r}; choose one of {', '.join(zoo.names())}.",
             )
-        for name, value, allowed in (
-            ("--align", self.align, get_args(AlignMode)),
-            ("--format", self.format, get_args(OutputFormat)),
-        ):
-            if value not in allowed:
-                raise UsageError(
-                    "option-invalid", f"{name} {value!r} is not one of {', '.join(allowed)}."
-                )
-        if self.bits not in _BITS[self.format]:
-            allowed_bits = " or ".join(str(bits) for bits in _BITS[self.format])
+        if self.align not in get_args(AlignMode):
             raise UsageError(
                 "option-invalid",
-                f"--bits {self.bits} does not go with --format {self.format}, which takes "
-                f"{allowed_bits}; for 16 bits choose png or tiff.",
+                f"--align {self.align!r} is not one of {', '.join(get_args(AlignMode))}.",
             )
-        if not 1 <= self.quality <= 100:
-            raise UsageError("option-invalid", f"--quality {self.quality} is not within 1..100.")
+        check_output(self.format, self.bits, self.quality)
 
     @property
     def extension(self) -> str:

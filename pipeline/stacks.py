@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.archive.exposure import exposure_contradiction
+from pipeline.archive.shot import RAW_EXTENSIONS
 from pipeline.bracket import Bracket, Pixels, Stack
 from pipeline.errors import PhotoError
 from pipeline.images.reading import Limits, Photo, read_photo
@@ -49,9 +51,7 @@ def read_bracket(
             "bracket-too-short",
             f"The bracket of {first} has one frame; add its other exposures or list it no more.",
         )
-    caps = limits or Limits()
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        photos = list(pool.map(lambda frame: read_photo(frame.uri, caps), bracket.frames))
+    photos = _decode(bracket, limits or Limits(), threads)
     _check_sizes(bracket, photos)
     pixels = _same_depth([photo.pixels for photo in photos])
     if all(np.array_equal(pixels[0], other) for other in pixels[1:]):
@@ -60,7 +60,9 @@ def read_bracket(
             f"All frames of the bracket of {first} are the same picture; there is nothing to "
             "fuse. Remove the copies.",
         )
-    notes = list(bracket.notes)
+    notes = list(
+        dict.fromkeys([*bracket.notes, *(note for photo in photos for note in photo.notes)])
+    )
     confidence = bracket.confidence
     evs = [frame.ev for frame in bracket.frames]
     if all(ev is not None for ev in evs):
@@ -79,6 +81,22 @@ def read_bracket(
         notes=tuple(notes),
         confidence=confidence,
     )
+
+
+def _decode(bracket: Bracket, limits: Limits, threads: int) -> list[Photo]:
+    uris = [frame.uri for frame in bracket.frames]
+    middle = len(uris) // 2
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        if not any(posixpath.splitext(uri)[1].lower() in RAW_EXTENSIONS for uri in uris):
+            return list(pool.map(lambda uri: read_photo(uri, limits), uris))
+        # RAW frames of one bracket are developed with one white balance: the middle frame's.
+        reference = read_photo(uris[middle], limits)
+        rest = pool.map(
+            lambda uri: read_photo(uri, limits, white_balance=reference.white_balance),
+            uris[:middle] + uris[middle + 1 :],
+        )
+        photos = list(rest)
+    return [*photos[:middle], reference, *photos[middle:]]
 
 
 def _check_sizes(bracket: Bracket, photos: Sequence[Photo]) -> None:

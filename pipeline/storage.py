@@ -128,8 +128,9 @@ def printable(path: str) -> str:
 def list_files(root: str, *, skip: str | None = None) -> Iterator[FileInfo]:
     """All files below ``root``, in sorted order, hidden files and folders left out.
 
-    Links are followed as long as they stay inside the root and make no circle; links that do not,
-    and entries that cannot be examined, come with an ``error_code``. ``skip`` names a folder
+    Links are followed as long as they stay inside the root, make no circle and lead to no folder
+    that another link led to already; links that do not, and entries that cannot be examined, come
+    with an ``error_code``. ``skip`` names a folder
     below the root to leave out (a destination inside the archive).
 
     Raises:
@@ -163,6 +164,26 @@ def list_files(root: str, *, skip: str | None = None) -> Iterator[FileInfo]:
         )
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """A folder on the way down; ``real`` is where it really lies."""
+
+    path: str
+    relative: str
+    real: str
+    above: _Folder | None
+    through_link: bool
+
+    def is_below(self, real: str) -> bool:
+        """Whether that folder is this one or one that led here."""
+        folder: _Folder | None = self
+        while folder is not None:
+            if folder.real == real:
+                return True
+            folder = folder.above
+        return False
+
+
 def _list_local(root: Path, skip: Path | None) -> Iterator[FileInfo]:
     if not root.is_dir():
         raise UsageError(
@@ -170,67 +191,82 @@ def _list_local(root: Path, skip: Path | None) -> Iterator[FileInfo]:
         )
     real_root = os.path.realpath(root)
     real_skip = os.path.realpath(skip) if skip else None
-
-    def entry(path: str, relative: str, code: str | None, message: str | None) -> FileInfo:
+    top = _Folder(str(root), "", real_root, None, False)
+    # A stack of its own, since folders may lie deeper than Python recurses; and a folder is
+    # entered through links once at most, since links to links could name it without end.
+    linked: set[str] = set()
+    try:
+        stack = [(top, iter(sorted(os.listdir(top.path))))]
+    except OSError as error:
+        raise UsageError("source-missing", f"Cannot list {root}: {error}.") from error
+    while stack:
+        folder, names = stack[-1]
+        name = next(names, None)
+        if name is None:
+            stack.pop()
+            continue
+        if name.startswith("."):
+            continue
+        path = os.path.join(folder.path, name)
+        relative = f"{folder.relative}/{name}" if folder.relative else name
+        is_link = os.path.islink(path)
+        real = os.path.realpath(path) if is_link else os.path.join(folder.real, name)
+        trouble = _trouble_with_link(path, real, real_root, folder) if is_link else None
+        if trouble is None and not os.path.isdir(path):
+            if os.path.isfile(path):
+                yield _entry(path, relative)
+            continue
+        if trouble is None and real == real_skip:
+            continue
+        through_link = folder.through_link or is_link
+        if trouble is None and through_link and real in linked:
+            trouble = f"{path} is reached through more than one link; remove all but one."
+        if trouble is not None:
+            yield _entry(path, relative, "file-link", trouble)
+            continue
+        if through_link:
+            linked.add(real)
         try:
-            facts = os.stat(path)
-            size, mtime = facts.st_size, facts.st_mtime_ns
-        except OSError:
-            size, mtime = 0, None
-        return FileInfo(
-            uri=to_uri(path),
-            path=printable(relative),
-            size_bytes=size,
-            mtime_ns=mtime,
-            error_code=code,
-            error_message=message,
-        )
-
-    def walk(folder: str, relative: str, ancestors: frozenset[str]) -> Iterator[FileInfo]:
-        try:
-            names = sorted(os.listdir(folder))
-        except PermissionError:
-            message = f"{folder} may not be listed; grant read permission and scan again."
-            yield entry(folder, relative, "file-unreadable", message)
-            return
+            below = sorted(os.listdir(path))
         except OSError as error:
-            if not relative:
-                raise UsageError("source-missing", f"Cannot list {folder}: {error}.") from error
-            yield entry(folder, relative, "file-unreadable", f"Cannot list {folder}: {error}.")
-            return
-        for name in names:
-            if name.startswith("."):
-                continue
-            path = os.path.join(folder, name)
-            below = f"{relative}/{name}" if relative else name
-            is_link = os.path.islink(path)
-            real = os.path.realpath(path)
-            if is_link and not os.path.exists(path):
-                yield entry(
-                    path, below, "file-link", f"{path} is a link to nothing; mend or remove it."
-                )
-                continue
-            if is_link and os.path.commonpath([real, real_root]) != real_root:
-                yield entry(
-                    path,
-                    below,
-                    "file-link",
-                    f"{path} is a link that leaves the archive; copy the file or scan its folder.",
-                )
-                continue
-            if os.path.isdir(path):
-                if real == real_skip:
-                    continue
-                if real in ancestors:
-                    yield entry(
-                        path, below, "file-link", f"{path} is a link in a circle; remove it."
-                    )
-                    continue
-                yield from walk(path, below, ancestors | {real})
-            elif os.path.isfile(path):
-                yield entry(path, below, None, None)
+            yield _entry(
+                path,
+                relative,
+                "file-unreadable",
+                f"{path} cannot be listed ({error.strerror}); grant read permission and scan "
+                "again.",
+            )
+            continue
+        stack.append((_Folder(path, relative, real, folder, through_link), iter(below)))
 
-    yield from walk(str(root), "", frozenset({real_root}))
+
+def _trouble_with_link(path: str, real: str, real_root: str, folder: _Folder) -> str | None:
+    """What is wrong with a link, None if it may be followed."""
+    if not os.path.exists(path):
+        return f"{path} is a link to nothing; mend or remove it."
+    if os.path.commonpath([real, real_root]) != real_root:
+        return f"{path} is a link that leaves the archive; copy the file or scan its folder."
+    if folder.is_below(real):
+        return f"{path} is a link in a circle; remove it."
+    return None
+
+
+def _entry(
+    path: str, relative: str, code: str | None = None, message: str | None = None
+) -> FileInfo:
+    try:
+        facts = os.stat(path)
+        size, mtime = facts.st_size, facts.st_mtime_ns
+    except OSError:
+        size, mtime = 0, None
+    return FileInfo(
+        uri=to_uri(path),
+        path=printable(relative),
+        size_bytes=size,
+        mtime_ns=mtime,
+        error_code=code,
+        error_message=message,
+    )
 
 
 @contextmanager

@@ -100,8 +100,11 @@ def score_many(
         raise ValueError(f"map_side_px must be at least 1, not {map_side_px}")
     height, width = check_same_size([*frames, *fused])
     shorter = min(height, width)
-    notes = {v: f"{height} x {width} px is too small: {why}" for v in variants
-             if (why := _too_small(v, shorter))}
+    notes = {
+        v: f"{height} x {width} px is too small: {why}"
+        for v in variants
+        if (why := _too_small(v, shorter))
+    }
     wanted = [v for v in variants if v not in notes]
 
     columns: dict[Variant, list[float]] = {}
@@ -109,7 +112,7 @@ def score_many(
     needs_map = map_side_px is not None and shorter >= WINDOW_PX
     scales: dict[int, list[float]] = {}
     for scale in range(SCALES):
-        if needs_map and scale == 0 or {"gray_ms3", f"gray_scale{scale + 1}"} & set(wanted):
+        if (needs_map and scale == 0) or {"gray_ms3", f"gray_scale{scale + 1}"} & set(wanted):
             means, reduced = _gray_scale(frames, fused, scale, map_side_px if scale == 0 else None)
             scales[scale] = means
             if reduced is not None:
@@ -155,7 +158,7 @@ def _gray_scale(
     cells = torch.zeros(len(fused), -(-height // cell), -(-width // cell), dtype=torch.float64)
     for start, quality in quality_strips(frames, fused, scale):
         padded = torch.nn.functional.pad(quality, (0, -width % cell))
-        sums = padded.unflatten(2, (-1, cell)).sum(3)
+        sums = padded.reshape(*padded.shape[:2], -1, cell).sum(3)
         rows = torch.arange(start, start + quality.shape[1]) // cell
         cells.index_add_(1, rows, sums)
     means = cells.sum((1, 2)).div(height * width).tolist()

@@ -5,13 +5,15 @@
 a structural similarity index", IEEE TCI 2018. ``mefnet_*``: K. Ma, Z. Duanmu, H. Zhu, Y. Fang and
 Z. Wang, "Deep guided learning for fast multi-exposure image fusion", IEEE TIP 2020; Gaussian
 window and borders padded with zeros. Both take the exposure with the largest variance at each
-window for the reference structure, all channels pooled.
+window for the reference structure, all channels pooled; among equals (flat windows) the brightest,
+where the published code leaves the choice to rounding errors.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -36,19 +38,41 @@ _SIGMA = 0.2  # of well-exposedness, of patches and of whole exposures
 _LUMA = (0.299, 0.587, 0.114)
 
 
+def _mefnet_window(missing: float) -> Window:
+    """The window as published: computed in float32, so that some of its mass is missing.
+
+    Against a stabiliser of 9e-4 that is worth 5e-6 of the score.
+    """
+    exact = Window.gaussian(11, 11 / 6)
+    return Window(tuple(tap * math.sqrt(1 - missing) for tap in exact.taps), 1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """What tells the families apart; ``padding`` is in pixels on every side."""
+    """What tells the families apart; ``padding`` is in pixels on every side.
+
+    How bright an exposure is as a whole is the mean of its pixels or of its window means, which
+    differ where borders are padded.
+    """
 
     window: Window
     padding: int
     luma_only: bool
     peak: float
+    global_mean: Literal["pixels", "windows"]
 
 
-_COLOR = _Form(window=Window.box(COLOR_WINDOW_PX), padding=0, luma_only=False, peak=255.0)
-_MEFNET_Y = _Form(window=Window.gaussian(11, 11 / 6), padding=5, luma_only=True, peak=1.0)
-_MEFNET_RGB = _Form(window=Window.gaussian(11, 11 / 6), padding=5, luma_only=False, peak=1.0)
+_COLOR = _Form(
+    window=Window.box(COLOR_WINDOW_PX),
+    padding=0,
+    luma_only=False,
+    peak=255.0,
+    global_mean="pixels",
+)
+_MEFNET_Y = _Form(
+    window=_mefnet_window(3.78859e-8), padding=5, luma_only=True, peak=1.0, global_mean="windows"
+)
+_MEFNET_RGB = replace(_MEFNET_Y, window=_mefnet_window(1.99543e-8), luma_only=False)
 
 _Luminance = Literal["adaptive", "patch", "none"]
 _VARIANTS: dict[ColorVariant, tuple[_Form, _Luminance, Literal["product", "means"]]] = {
@@ -70,20 +94,20 @@ def color_scores(
     height, width = frames[0].shape[:2]
     lost = form.window.size - 1 - 2 * form.padding
     global_means = _global_means(frames, form)
-    products, luminances, structures = torch.zeros(3, len(fused), dtype=torch.float64)
+    products, luminances, structures = ([0.0] * len(fused) for _ in range(3))
     for start, stop in strips(height - lost, width):
         x = _rows(frames, form, start, stop, height)
         reference = _reference(x, form, luminance, global_means)
         for index, picture in enumerate(fused):
             y = _rows([picture], form, start, stop, height)[0]
             similarity, structure = reference.compare(y)
-            products[index] += (similarity * structure).sum()
-            luminances[index] += similarity.sum()
-            structures[index] += structure.sum()
+            products[index] += (similarity * structure).sum().item()
+            luminances[index] += similarity.sum().item()
+            structures[index] += structure.sum().item()
     count = (height - lost) * (width - lost)
     if aggregation == "product":
-        return (products / count).tolist()
-    return ((luminances / count) * (structures / count)).tolist()
+        return [product / count for product in products]
+    return [lum / count * (cs / count) for lum, cs in zip(luminances, structures, strict=True)]
 
 
 def _rows(
@@ -101,10 +125,18 @@ def _rows(
 
 
 def _global_means(frames: Sequence[Rgb8], form: _Form) -> torch.Tensor:
-    """Mean of each exposure over its pixels and channels, (K, 1, 1), 0..1."""
-    channels = torch.tensor([[frame[..., c].mean() for c in range(3)] for frame in frames])
-    weights = torch.tensor(_LUMA if form.luma_only else (1 / 3,) * 3, dtype=torch.float64)
-    return (channels.double() @ weights / 255).reshape(-1, 1, 1)
+    """How bright each exposure is as a whole, (K, 1, 1), 0..1."""
+    height, width = frames[0].shape[:2]
+    totals = torch.zeros(len(frames), 1, 1, dtype=torch.float64)
+    if form.global_mean == "pixels":
+        for start, stop in strips(height, width):
+            totals += rgb_rows(frames, start, stop).sum((1, 2, 3)).reshape(-1, 1, 1)
+        return totals.div_(3 * height * width * form.peak)
+    for start, stop in strips(height, width):
+        x = _rows(frames, form, start, stop, height)
+        means = form.window.total(x.sum(1)) / (form.window.mass * x.shape[1])
+        totals += means.sum((1, 2), keepdim=True)
+    return totals.div_(height * width * form.peak)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +179,9 @@ def _reference(
     variances = torch.stack(
         [_covariance(x, x, t, t, form) for x, t in zip(frames, totals, strict=True)]
     )
-    selected = variances.argmax(0, keepdim=True)
     means = totals / (form.window.mass * frames.shape[1])
+    strongest = variances == variances.amax(0)
+    selected = means.where(strongest, -1.0).argmax(0, keepdim=True)
     wanted: torch.Tensor | None = None
     if luminance == "patch":
         wanted = means.gather(0, selected)[0]

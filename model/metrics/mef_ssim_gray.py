@@ -84,7 +84,8 @@ def combine_scales(scores: Sequence[float]) -> float:
     the absolute powers, as the published code does; we extend that to any negative score, so that
     a picture that turns structure upside down at any scale never scores well.
     """
-    size = math.prod(abs(q) ** weight for q, weight in zip(scores, _SCALE_WEIGHTS, strict=True))
+    powers = [math.pow(abs(q), w) for q, w in zip(scores, _SCALE_WEIGHTS, strict=True)]
+    size = math.prod(powers)
     return -size if min(scores) < 0 else size
 
 
@@ -95,6 +96,7 @@ def _reference(frames: torch.Tensor) -> _Reference:
     norms = (box_variance.clamp(min=0) * _PIXELS).sqrt_()
     weights = _weights(frames, box_totals, norms)
     blend = weights.div_(norms + _LEAST_NORM)
+    blend = blend.where(norms > 0, 0.0)  # flat patches: no structure, and no rounding noise of it
 
     totals = _GAUSSIAN.total(frames)
     box_norm = (blend.square() * box_variance).sum(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Photographs in strips of rows, as the metrics read them: memory that no photograph's height moves.
+"""Photographs in strips of rows, as the metrics read them: memory does not grow with the height.
 
 Pictures are (H, W, 3) uint8 RGB arrays of one size; strips are float64 tensors.
 """
@@ -12,7 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Rgb8", "check_same_size", "gray", "gray_rows", "rgb_rows", "size_at", "strips", "to_8bit"]
+__all__ = [
+    "Rgb8",
+    "check_same_size",
+    "gray",
+    "gray_rows",
+    "rgb_rows",
+    "size_at",
+    "strips",
+    "to_8bit",
+]
 
 Rgb8 = NDArray[np.uint8]
 

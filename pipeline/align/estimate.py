@@ -9,60 +9,72 @@ weights (Geman-McClure), which let go of what moves by itself. Nothing is drawn 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.align.invariant import Level
+from pipeline.align.invariant import Level, Plane
 from pipeline.align.misfit import Samples, look_up
 from pipeline.align.motion import Kind, Matrix, move_points, step_basis, step_matrix
 
-__all__ = ["coarse_shifts", "correlation", "refine"]
+__all__ = ["coarse_motions", "correlation", "refine"]
 
 _REACH = 0.11  # of each side; a little over what is accepted
 _LEAST_SAMPLES = 60
 
 
-def coarse_shifts(reference: Level, frame: Level) -> list[Matrix]:
-    """Likely translations (normalised), best first; the identity is always among them."""
+def coarse_motions(
+    reference: Level, frame: Level, turns: Sequence[float]
+) -> list[tuple[float, Matrix]]:
+    """For each turn (radians) the best shift over all within reach: (correlation, motion)."""
     height, width = reference.shape
     reach_y, reach_x = max(2, round(_REACH * height)), max(2, round(_REACH * width))
     size = (height + reach_y + 1, width + reach_x + 1)
+    window = np.ix_(np.r_[-reach_y : reach_y + 1], np.r_[-reach_x : reach_x + 1])
 
-    def spectra(level: Level) -> tuple[NDArray[np.complex128], ...]:
-        value, weight = level.planes[..., 0].astype(np.float64), level.planes[..., 1]
-        return tuple(np.fft.rfft2(x, size) for x in (weight, weight * value, weight * value**2))
+    def spectra(planes: Plane) -> list[NDArray[np.complex128]]:
+        value, weight = planes[..., 0].astype(np.float64), planes[..., 1].astype(np.float64)
+        return [np.fft.rfft2(x, size) for x in (weight, weight * value, weight * value**2)]
 
-    w1, v1, e1 = spectra(reference)
-    w2, v2, e2 = spectra(frame)
+    def correlate(
+        one: NDArray[np.complex128], other: NDArray[np.complex128]
+    ) -> NDArray[np.float64]:
+        return np.asarray(np.fft.irfft2(np.conj(one) * other, size)[window])
 
-    def correlate(a: NDArray[np.complex128], b: NDArray[np.complex128]) -> NDArray[np.float64]:
-        full = np.fft.irfft2(np.conj(a) * b, size)
-        rows = np.r_[-reach_y : reach_y + 1]
-        return np.asarray(full[np.ix_(rows, np.r_[-reach_x : reach_x + 1])])
-
-    overlap = correlate(w1, w2)
-    scale = np.sqrt(np.maximum(correlate(e1, w2) * correlate(w1, e2), 0.0))
-    enough = (overlap > 0.3 * overlap.max()) & (scale > 1e-6 * max(float(scale.max()), 1e-12))
-    score = np.where(enough, correlate(v1, v2) / np.maximum(scale, 1e-12), -1.0)
-    shifts = [(0, 0)]
-    for _ in range(2):
-        row, col = (int(i) for i in np.unravel_index(np.argmax(score), score.shape))
-        if score[row, col] <= 0:
-            break
-        shifts.append((row - reach_y, col - reach_x))
-        score[max(row - 2, 0) : row + 3, max(col - 2, 0) : col + 3] = -1.0
+    weight_1, value_1, energy_1 = spectra(reference.planes)
     m = reference.to_pixels
     found = []
-    for dy, dx in shifts:
-        if max((abs(dy - y) for y, x in found if abs(dx - x) <= 1), default=9) <= 1:
-            continue
-        found.append((dy, dx))
-    return [
-        np.array([[1.0, 0.0, dx / m[0, 0]], [0.0, 1.0, dy / m[1, 1]], [0.0, 0.0, 1.0]])
-        for dy, dx in found
-    ]
+    for turn in turns:
+        rotation = _rotation(turn)
+        planes = frame.planes
+        if turn:
+            planes = cv2.warpPerspective(
+                planes,
+                frame.to_pixels @ rotation @ np.linalg.inv(frame.to_pixels),
+                (width, height),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            )
+        weight_2, value_2, energy_2 = spectra(planes)
+        overlap = correlate(weight_1, weight_2)
+        scale = correlate(energy_1, weight_2) * correlate(weight_1, energy_2)
+        enough = (overlap > 0.3 * overlap.max()) & (scale > 1e-6 * max(float(scale.max()), 1e-12))
+        root = np.sqrt(np.where(enough, scale, 1.0))
+        score = np.where(enough, correlate(value_1, value_2) / root, -1.0)
+        row, col = (int(i) for i in np.unravel_index(np.argmax(score), score.shape))
+        dy, dx = row - reach_y, col - reach_x
+        if not turn and max(abs(dy), abs(dx)) <= 1:
+            dy = dx = 0  # beside zero is zero: the fine search starts there anyway
+        shift = np.array([[1.0, 0.0, dx / m[0, 0]], [0.0, 1.0, dy / m[1, 1]], [0.0, 0.0, 1.0]])
+        found.append((float(score[row, col]), rotation @ shift))
+    return found
+
+
+def _rotation(turn: float) -> Matrix:
+    c, s = math.cos(turn), math.sin(turn)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def correlation(samples: Samples, level: Level, motion: Matrix) -> float:

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two exposures of one view have in common, at several sizes.
+"""What two exposures of one view have in common.
 
-Green less its local mean, divided by its local contrast: a smooth response curve and a change of
-exposure act on a small neighbourhood almost as a gain and an offset, and both cancel. One channel,
-not luma, because a tone curve then acts on one number and clipping is plain to see. A weight goes
-with every pixel: zero where the frame is clipped, buried in the dark or next to such a place (a
-clipped edge sits elsewhere at every exposure), small where the contrast is not above the noise.
+First the tones of both are matched: each pixel becomes its rank among all pixels, clipped to the
+band that both frames resolve. Exposure and response curve are gone, and what one frame clips or
+buries is flat in both alike, so that even its outline tells where things are (the idea of the
+median threshold bitmap, G. Ward, Fast, robust image registration for compositing high dynamic
+range photographs from hand-held exposures, JGT 2003, with all tones instead of one).
 
-Frames many stops apart share few unclipped pixels. For them :func:`match_tones` first brings two
-frames to the tones that both resolve; what lies above or below is then flat in both alike, and its
-outline tells where things are, as in a median threshold bitmap (G. Ward, Fast, robust image
-registration for compositing high dynamic range photographs from hand-held exposures, JGT 2003).
+Then the ranks less their local mean, divided by their local contrast: what a vignette, glare or a
+local tone curve does to a neighbourhood is nearly a gain and an offset, and both cancel. A weight
+goes with every pixel, small where the contrast is not above the noise.
+
+The green channel stands for the frame, not luma: a tone curve then acts on one number, and what is
+clipped is plain to see.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 from pipeline.align.motion import Matrix, level_matrix
 from pipeline.bracket import Pixels
 
-__all__ = ["Level", "Plane", "match_tones", "pyramid", "tones_of", "unclipped"]
+__all__ = ["Level", "Plane", "halvings", "level_of", "match_tones", "tones_of"]
 
 _SMALLEST_LONG_SIDE = 160
 _BRIGHT, _DARK = 0.96, 0.02  # of full scale; 8-bit JPEGs rarely hold detail beyond
@@ -67,12 +69,6 @@ def tones_of(frame: Pixels, long_side: int) -> Plane:
     return np.asarray(small[..., 1].astype(np.float32) / np.float32(peak))
 
 
-def unclipped(tones: Plane) -> Plane:
-    """(h, w) float32: 1 where a frame is neither clipped nor buried nor beside such a place."""
-    clipped = ((tones > _BRIGHT) | (tones < _DARK)).astype(np.uint8)
-    return np.float32(1.0) - cv2.dilate(clipped, np.ones((5, 5), np.uint8))
-
-
 def match_tones(one: Plane, other: Plane) -> tuple[Plane, Plane] | None:
     """Both frames as ranks of their tones in 0..1, clipped to the band that both resolve.
 
@@ -80,59 +76,54 @@ def match_tones(one: Plane, other: Plane) -> tuple[Plane, Plane] | None:
     and S. Nayar, Determining the camera response from images, PAMI 2003), as long as most of the
     content is in both. None where there is hardly such a band.
     """
-    ranks, low, high = [], 0.0, 1.0
+    indices, ranks, low, high = [], [], 0.0, 1.0
     for tones in (one, other):
-        index = np.minimum(tones * np.float32(_TONES), np.float32(_TONES - 1)).astype(np.intp)
-        share = np.bincount(index.ravel(), minlength=_TONES) / tones.size
-        upto = np.cumsum(share)
+        index = (tones * np.float32(_TONES - 1)).astype(np.uint16)
+        share = cv2.calcHist([index], [0], None, [_TONES], [0, _TONES]).ravel() / tones.size
+        upto = np.cumsum(share, dtype=np.float64)
         low = max(low, float(upto[int(_DARK * _TONES)]))
         high = min(high, float(upto[int(_BRIGHT * _TONES)]))
-        ranks.append((upto - 0.5 * share).astype(np.float32)[index])
+        indices.append(index)
+        ranks.append(upto - 0.5 * share)
     if high - low < _LEAST_BAND:
         return None
-    first, second = (np.clip((r - low) / (high - low), 0.0, 1.0).astype(np.float32) for r in ranks)
+    first, second = (
+        np.clip((rank - low) / (high - low), 0.0, 1.0).astype(np.float32)[index]
+        for rank, index in zip(ranks, indices, strict=True)
+    )
     return first, second
 
 
-def pyramid(
-    tones: Plane, valid: Plane, full_height: int, full_width: int
-) -> tuple[Level, ...]:
-    """Levels of a reduced frame, coarse to fine, each twice the size of the one before."""
-    stages = [(tones, valid)]
-    while max(tones.shape) > _SMALLEST_LONG_SIDE and min(tones.shape) >= 64:
-        size = ((tones.shape[1] + 1) // 2, (tones.shape[0] + 1) // 2)
-        tones = cv2.resize(tones, size, interpolation=cv2.INTER_AREA)
-        valid = cv2.resize(valid, size, interpolation=cv2.INTER_AREA)
-        stages.append((tones, valid))
-    return tuple(
-        # A pixel that averages clipped ones is as wrong as they are.
-        _level(t, (v > 0.85).astype(np.float32), full_height, full_width)
-        for t, v in reversed(stages)
-    )
+def halvings(plane: Plane) -> tuple[Plane, ...]:
+    """The plane and its halvings, coarse to fine, down to a long side of at most 160 px."""
+    stages = [plane]
+    while max(plane.shape) > _SMALLEST_LONG_SIDE and min(plane.shape) >= 64:
+        size = ((plane.shape[1] + 1) // 2, (plane.shape[0] + 1) // 2)
+        plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+        stages.append(plane)
+    return tuple(reversed(stages))
 
 
-def _level(tones: Plane, valid: Plane, full_height: int, full_width: int) -> Level:
+def level_of(tones: Plane, full_height: int, full_width: int) -> Level:
+    """The level of a plane of matched tones (h, w), which may be reduced from the full size."""
     smooth = cv2.GaussianBlur(tones, (5, 5), 1.0, borderType=cv2.BORDER_REFLECT_101)
 
     def local(plane: Plane) -> Plane:
         return np.asarray(cv2.blur(plane, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT_101))
 
-    # Means over the valid neighbours only, so that a clipped window does not leak.
-    share = local(valid) + np.float32(1e-6)
-    mean = local(valid * smooth) / share
     # The contrast after subtracting the mean: E[x^2] - E[x]^2 of float32 would drown in rounding.
-    centred = (smooth - mean) * valid
-    variance = local(centred * centred) / share
-    noise = _noise_variance(tones, smooth, valid)
+    centred = smooth - local(smooth)
+    variance = local(centred * centred)
+    noise = _noise_variance(tones, smooth)
     normal = np.clip(centred / np.sqrt(variance + noise), -_LIMIT, _LIMIT)
-    weight = valid * (variance / (variance + 4.0 * noise))
+    weight = variance / (variance + 4.0 * noise)
     return Level(
         planes=np.asarray(cv2.merge([normal, weight])),
         to_pixels=level_matrix(*tones.shape, full_height, full_width),
     )
 
 
-def _noise_variance(tones: Plane, smooth: Plane, valid: Plane) -> Plane:
+def _noise_variance(tones: Plane, smooth: Plane) -> Plane:
     """(h, w): variance of the noise that the blur leaves, as a function of the tone alone.
 
     A response curve turns even noise into strong noise in the shadows. For each of 16 tones:
@@ -140,9 +131,9 @@ def _noise_variance(tones: Plane, smooth: Plane, valid: Plane) -> Plane:
     noise variance estimation, CVIU 1996).
     """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(tones, cv2.CV_32F, kernel))[::2, ::2]
-    tone = np.minimum(smooth[::2, ::2] * 16.0, 15.0).astype(np.uint8)
-    tone[valid[::2, ::2] == 0] = 255
+    step = 4 if tones.size > 400_000 else 2
+    response = np.abs(cv2.filter2D(tones, cv2.CV_32F, kernel)[::step, ::step])
+    tone = np.minimum(smooth[::step, ::step] * 16.0, 15.0).astype(np.uint8)
     centres, levels = [], []
     for i in range(16):
         values = response[tone == i]

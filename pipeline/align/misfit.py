@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How badly a frame lies on the reference under a motion, block by block.
 
-All of it looks at :class:`Samples`: textured, unclipped pixels of the reference, which the motion
-carries into the frame. Blocks tell a picture that fits as a whole from one where a passer-by fits.
+All of it looks at :class:`Samples`: textured pixels of the reference, which the motion carries into
+the frame. Blocks tell a picture that fits as a whole from one where a passer-by fits.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 from pipeline.align.invariant import Level
 from pipeline.align.motion import Matrix, move_points
 
-__all__ = ["Comparison", "Samples", "compare", "look_up", "samples_of", "shift_of_blocks"]
+__all__ = ["Comparison", "Samples", "compare", "look_up", "misfit", "samples_of", "shift_of_blocks"]
 
 _ROWS, _COLS = 6, 8  # blocks, along the short and the long side
-_MOST = 16_000
+_BLOCKS = _ROWS * _COLS
 _LEAST_IN_BLOCK = 24
-_MARGIN = 0.05
+_MARGIN, _SLACK = 0.05, 0.002
+_KEPT = 0.75
 
 Vector = NDArray[np.float64]
 
@@ -51,8 +53,8 @@ class Samples:
         return int(self.value.size)
 
 
-def samples_of(level: Level) -> Samples:
-    """The pixels of a level that can tell one place from another."""
+def samples_of(level: Level, most: int) -> Samples:
+    """At most ``most`` pixels of a level that can tell one place from another, evenly spread."""
     height, width = level.shape
     normal, weight = level.planes[..., 0], level.planes[..., 1]
     slope_x = cv2.Sobel(normal, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
@@ -61,9 +63,9 @@ def samples_of(level: Level) -> Samples:
     inside[2:-2, 2:-2] = True
     steep = slope_x * slope_x + slope_y * slope_y
     chosen = np.flatnonzero(inside & (weight > 0.2) & (steep > 0.04**2))
-    if chosen.size > _MOST:
-        # Evenly spread over the raster, always the same ones.
-        chosen = chosen[np.linspace(0, chosen.size - 1, _MOST).astype(np.intp)]
+    if chosen.size > most:
+        # Evenly over the raster: the same ones every time.
+        chosen = chosen[np.linspace(0, chosen.size - 1, most).astype(np.intp)]
     rows, cols = np.divmod(chosen, width)
     across, down = (_COLS, _ROWS) if width >= height else (_ROWS, _COLS)
     m = level.to_pixels
@@ -80,6 +82,8 @@ def samples_of(level: Level) -> Samples:
 
 def look_up(samples: Samples, level: Level, points: Vector) -> tuple[Vector, Vector]:
     """Values (N,) and joint weights (N,) where the motion put the samples in the frame."""
+    if samples.count == 0:
+        return np.zeros(0), np.zeros(0)
     x, y, _ = level.to_pixels @ np.stack([points[0], points[1], np.ones(samples.count)])
     found = cv2.remap(
         level.planes,
@@ -98,8 +102,8 @@ def look_up(samples: Samples, level: Level, points: Vector) -> tuple[Vector, Vec
 class Comparison:
     """A motion against another, judged on the same pixels.
 
-    A misfit is one less the correlation of the two frames' normalised luminance: 0 where they
-    agree, about 1 where they have nothing in common.
+    A misfit is one less the correlation of the two frames' normalised tones: 0 where they agree,
+    about 1 where they have nothing in common.
     """
 
     before: float
@@ -111,37 +115,34 @@ class Comparison:
     """Share of the width and of the height over which blocks got better."""
 
 
+def misfit(samples: Samples, level: Level, motion: Matrix) -> float | None:
+    """Mean misfit of the blocks that fit best, three quarters of them.
+
+    The rest may show what moves by itself. None where too few pixels can be compared.
+    """
+    value, weight = look_up(samples, level, move_points(motion, samples.points))
+    blocks, _, usable = _misfit_of_blocks(samples, value, weight)
+    found = np.sort(blocks[usable])
+    return float(found[: math.ceil(_KEPT * found.size)].mean()) if found.size else None
+
+
 def compare(samples: Samples, level: Level, before: Matrix, after: Matrix) -> Comparison | None:
     """Misfit of two motions (normalised); None where too few pixels can be compared."""
     value_b, weight_b = look_up(samples, level, move_points(before, samples.points))
     value_a, weight_a = look_up(samples, level, move_points(after, samples.points))
     weight = np.minimum(weight_b, weight_a)
-    n = _ROWS * _COLS
-
-    def total(x: Vector) -> Vector:
-        return np.bincount(samples.block, weight * x, n)
-
-    energy = total(samples.value**2)
-    usable = np.bincount(samples.block, weight > 0, n) >= _LEAST_IN_BLOCK
+    blocks_b, all_b, usable = _misfit_of_blocks(samples, value_b, weight)
+    blocks_a, all_a, _ = _misfit_of_blocks(samples, value_a, weight)
     if not usable.any():
         return None
-
-    def misfit(value: Vector) -> tuple[Vector, float]:
-        cross, own = total(samples.value * value), total(value**2)
-        scale = np.sqrt(energy * own) + 1e-12
-        return 1.0 - cross / scale, 1.0 - float(cross[usable].sum() / scale[usable].sum())
-
-    blocks_b, all_b = misfit(value_b)
-    blocks_a, all_a = misfit(value_a)
-    # Half a noise step of absolute slack keeps blocks that fit perfectly from being "worse".
-    better = usable & (blocks_a < blocks_b * (1.0 - _MARGIN) - 0.002)
-    worse = usable & (blocks_a > blocks_b * (1.0 + _MARGIN) + 0.002)
-    centres = np.stack(
-        [np.bincount(samples.block, c, n) / np.maximum(np.bincount(samples.block, None, n), 1)
-         for c in samples.points]
-    )[:, better]
-    reach = np.ptp(samples.points, axis=1)
-    spread = np.ptp(centres, axis=1) / reach if better.any() else np.zeros(2)
+    # A little absolute slack keeps blocks that fit perfectly from being "worse".
+    better = usable & (blocks_a < blocks_b * (1.0 - _MARGIN) - _SLACK)
+    worse = usable & (blocks_a > blocks_b * (1.0 + _MARGIN) + _SLACK)
+    spread = np.zeros(2)
+    if better.any():
+        count = np.bincount(samples.block, minlength=_BLOCKS)[better]
+        centres = [np.bincount(samples.block, c, _BLOCKS)[better] / count for c in samples.points]
+        spread = np.ptp(centres, axis=1) / np.ptp(samples.points, axis=1)
     return Comparison(
         before=all_b,
         after=all_a,
@@ -152,19 +153,33 @@ def compare(samples: Samples, level: Level, before: Matrix, after: Matrix) -> Co
     )
 
 
+def _misfit_of_blocks(
+    samples: Samples, value: Vector, weight: Vector
+) -> tuple[Vector, float, NDArray[np.bool_]]:
+    """Misfit per block, over all usable blocks together, and which blocks are usable."""
+
+    def total(x: Vector) -> Vector:
+        return np.bincount(samples.block, weight * x, _BLOCKS)
+
+    cross = total(samples.value * value)
+    scale = np.sqrt(total(samples.value**2) * total(value**2)) + 1e-12
+    usable = np.bincount(samples.block, weight > 0, _BLOCKS) >= _LEAST_IN_BLOCK
+    overall = 1.0 - float(cross[usable].sum() / scale[usable].sum()) if usable.any() else 1.0
+    return 1.0 - cross / scale, overall, usable
+
+
 def shift_of_blocks(samples: Samples, level: Level, motion: Matrix) -> Vector | None:
     """How far each usable block still has to go under a motion: (2, B) in normalised units.
 
     Three Gauss-Newton steps of a translation of its own per block. None with less than three
     usable blocks.
     """
-    n = _ROWS * _COLS
     points = move_points(motion, samples.points)
-    shift = np.zeros((2, n))
+    shift = np.zeros((2, _BLOCKS))
     gx, gy = samples.slope
 
     def total(x: Vector) -> Vector:
-        return np.bincount(samples.block, x, n)
+        return np.bincount(samples.block, x, _BLOCKS)
 
     for _ in range(3):
         value, weight = look_up(samples, level, points + shift[:, samples.block])
@@ -173,7 +188,7 @@ def shift_of_blocks(samples: Samples, level: Level, motion: Matrix) -> Vector | 
         xx, xy, yy = total(weight * gx * gx), total(weight * gx * gy), total(weight * gy * gy)
         bx, by = total(weight * gx * difference), total(weight * gy * difference)
         det = xx * yy - xy * xy
-        count = np.bincount(samples.block, weight > 0, n)
+        count = np.bincount(samples.block, weight > 0, _BLOCKS)
         usable = (count >= _LEAST_IN_BLOCK) & (det > 0.02 * (xx + yy) ** 2)
         safe = np.where(usable, det, 1.0)
         step = np.stack([yy * bx - xy * by, xx * by - xy * bx]) / safe * usable

@@ -27,6 +27,7 @@ __all__ = [
     "is_identity",
     "level_matrix",
     "move_points",
+    "project",
     "reject_reason",
     "step_basis",
     "step_matrix",
@@ -129,6 +130,27 @@ def step_matrix(kind: Kind, parameters: NDArray[np.float64]) -> Matrix:
     return np.array([[1.0 + p[2], p[3], p[0]], [p[4], 1.0 + p[5], p[1]], [g, h, 1.0]])
 
 
+def project(motion: Matrix, kind: Kind) -> Matrix:
+    """The motion of a kind that does nearly the same in the centre, where to begin a search."""
+    if kind == "homography":
+        return motion
+    centre = move_points(motion, np.zeros((2, 1)))[:, 0]
+    linear = _linear(motion, centre)
+    if kind == "translation":
+        linear = np.eye(2)
+    elif kind == "euclidean":
+        angle = math.atan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])
+        c, s = math.cos(angle), math.sin(angle)
+        linear = np.array([[c, -s], [s, c]])
+    return np.block([[linear, centre[:, None]], [np.zeros((1, 2)), np.ones((1, 1))]])
+
+
+def _linear(motion: Matrix, centre: NDArray[np.float64]) -> Matrix:
+    """(2, 2): the derivative of a motion at the origin, which it takes to ``centre``."""
+    m = motion / motion[2, 2]
+    return np.asarray(m[:2, :2] - np.outer(centre, m[2, :2]))
+
+
 def reject_reason(matrix: Matrix, height: int, width: int) -> str | None:
     """Why a motion (normalised) is none that a hand between two shots makes; None if it may be.
 
@@ -137,9 +159,7 @@ def reject_reason(matrix: Matrix, height: int, width: int) -> str | None:
     """
     half = np.array([width, height]) / max(height, width)
     centre = move_points(matrix, np.zeros((2, 1)))[:, 0]
-    m = matrix / matrix[2, 2]
-    # The affine part: the derivative of the motion in the centre.
-    linear = m[:2, :2] - np.outer(centre, m[2, :2])
+    linear = _linear(matrix, centre)
     stretch = np.linalg.svd(linear, compute_uv=False)
     angle = math.atan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1])
     corners = np.array([[-1, 1, -1, 1], [-1, -1, 1, 1]]) * half[:, None]

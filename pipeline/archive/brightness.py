@@ -51,15 +51,18 @@ def thumbnail(uri: str, limits: Limits | None = None) -> Thumbnail:
     """
     caps = limits or Limits()
     if read_header(uri, limits=caps).format == "jpeg":
-        luma = _reduced_jpeg(uri)
+        luma: Thumbnail = _reduced_jpeg(uri)
     else:
         pixels = read_photo(uri, limits=caps).pixels
         peak = 65535.0 if pixels.dtype == np.uint16 else 255.0
         small = cv2.resize(pixels, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
-        luma = small.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]) / np.float32(peak)
+        weights = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(peak)
+        luma = small.astype(np.float32) @ weights
     if luma.shape != (_SIZE, _SIZE):
-        luma = cv2.resize(luma, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
-    return np.asarray(luma, np.float32)
+        luma = np.asarray(
+            cv2.resize(luma, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA), np.float32
+        )
+    return luma
 
 
 def exposures_of_one_view(thumbnails: Sequence[Thumbnail]) -> bool:

@@ -4,10 +4,9 @@
 1. Frames are parted by camera body, format, upright pixel size and file-name prefix, so that two
    cameras in one folder do not disturb each other.
 2. Each part is put in order of capture: time, then the camera's file counter, which may roll over.
-3. The *idle gap* before a frame, the time in which no shutter was open, cuts the row into bursts.
-   Cameras stamp the start or the end of an exposure, so the longer of the two neighbouring
-   exposures is taken off the difference of the stamps; a long exposure thus never breaks a
-   bracket, nor does the dark frame of equal length that many cameras take after it.
+3. The *idle gap* before a frame, the time in which the camera did nothing, cuts the row into
+   bursts. Exposures and the dark frames after them are taken off the difference of the stamps, so
+   a long exposure never breaks a bracket.
 4. Each burst is cut into brackets and singles (:mod:`pipeline.archive.pattern`), twice: the second
    time with the habits in mind that the first has found in this folder.
 5. What is left may be a bracket taken by hand, a turn of the dial between frames.
@@ -36,6 +35,7 @@ __all__ = ["Group", "group", "idle_gap_s", "to_bracket"]
 
 _SLOW_GAP_S = 30.0  # to turn a dial and press the shutter again
 _NOISE_REDUCTION_FROM_S = 1.0  # cameras take a dark frame from about here on
+_STAMP_ERROR_S = 1.2  # stamps cut to whole seconds, and nominal instead of true times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,21 +110,21 @@ def to_bracket(found: Group, *, source: str, layout: str = "exif") -> Bracket:
 
 
 def idle_gap_s(one: Shot, other: Shot) -> float | None:
-    """Seconds between two shots in which no shutter was open; None without capture times.
+    """Seconds between two shots, in order, in which the camera did nothing; None without times.
 
-    Whether a camera stamps the start or the end of an exposure cannot be told, so the longer of
-    the two exposures is taken off.
+    Some cameras stamp the start of an exposure, others its end, and after a long exposure some
+    take a dark frame of equal length. None of it is recorded, so the idle time is the shortest
+    that any of these habits explains.
     """
     if one.captured_s is None or other.captured_s is None:
         return None
-    longest = max(one.exposure_time_s or 0.0, other.exposure_time_s or 0.0)
-    return max(0.0, abs(other.captured_s - one.captured_s) - longest)
-
-
-def _dark_frame_s(one: Shot, other: Shot) -> float:
-    """How long the camera may have been busy with noise reduction: as long as it exposed."""
-    longest = max(one.exposure_time_s or 0.0, other.exposure_time_s or 0.0)
-    return longest if longest >= _NOISE_REDUCTION_FROM_S else 0.0
+    between = other.captured_s - one.captured_s
+    before, after = one.exposure_time_s or 0.0, other.exposure_time_s or 0.0
+    busy = [before, after]
+    if before >= _NOISE_REDUCTION_FROM_S:
+        busy += [before + before, after + before]
+    possible = [between - time for time in busy if between - time >= -_STAMP_ERROR_S]
+    return max(0.0, min(possible, default=0.0))
 
 
 def _parts(shots: Iterable[Shot]) -> list[list[Shot]]:
@@ -154,7 +154,7 @@ def _in_order(shots: list[Shot]) -> list[Shot]:
         if stop < len(ordered) and ordered[stop].captured_s == ordered[start].captured_s:
             continue
         tick = ordered[start:stop]
-        numbers = [n[1] for n in map(lambda s: counter(s.path), tick) if n is not None]
+        numbers = [n[1] for n in (counter(s.path) for s in tick) if n is not None]
         if len(numbers) == len(tick) > 1 and max(numbers) >= 9900 and min(numbers) < 100:
             rolled = [n + 10_000 if n < 5_000 else n for n in numbers]
             pairs = sorted(zip(rolled, tick, strict=True), key=lambda pair: pair[0])
@@ -176,7 +176,7 @@ def _bursts(part: list[Shot], max_gap_s: float) -> list[tuple[list[Shot], list[f
         before = part[index - 1]
         gap = idle_gap_s(before, shot)
         idle = _counter_gap(before, shot, max_gap_s) if gap is None else max(0.0, gap - blur)
-        if idle > max_gap_s + _dark_frame_s(before, shot):
+        if idle > max_gap_s:
             bursts.append(([shot], [0.0], blur))
         else:
             bursts[-1][0].append(shot)

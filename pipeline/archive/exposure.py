@@ -13,9 +13,7 @@ _SAME_EV = 0.1
 _UNLIKE = 1.3  # one exposure does not give means that differ by more than this
 
 
-def exposure_contradiction(
-    evs: Sequence[float], mean_luminances: Sequence[float]
-) -> str | None:
+def exposure_contradiction(evs: Sequence[float], mean_luminances: Sequence[float]) -> str | None:
     """Whether the exposures contradict the brightness of the frames.
 
     Args:

@@ -116,3 +116,33 @@ def _bracket(
         confidence=_CONFIDENCE if len(families) == 1 else _CONFIDENCE - 0.05,
         notes=tuple(notes),
     )
+
+
+def take_whole(folder: Folder, tools: Tools) -> Claim:
+    """The folder as one bracket because the user says so: by exposure if known, else by looks."""
+    pictures = [f for f in folder.files if extension(f.path) not in RADIANCE_EXTENSIONS]
+    radiance = [f for f in folder.files if extension(f.path) in RADIANCE_EXTENSIONS]
+    shots = tools.shots(pictures)
+    label = radiance[0] if len(radiance) == 1 and len(pictures) > 1 else None
+    alone = [*(shots if len(shots) < 2 else []), *tools.shots([] if label else radiance)]
+    reason = "the only picture in its folder"
+    singles = [single(shot, source=folder.source, layout="folder", reason=reason) for shot in alone]
+    if len(shots) < 2:
+        return Claim(brackets=tuple(singles))
+    notes: list[str] = []
+    if all(shot.ev is not None for shot in shots):
+        shots.sort(key=lambda shot: (shot.ev or 0.0, natural_key(shot.path)))
+        order = "exposure"
+    else:
+        shots, notes = tools.by_brightness(shots)
+        order = "file name" if notes else "brightness"
+    bracket = Bracket(
+        frames=tuple(shot.frame() for shot in shots),
+        source=folder.source,
+        layout="folder",
+        reason=f"all {len(shots)} pictures of {folder.name}, as asked for, ordered by {order}",
+        notes=tuple(notes),
+        label_uri=label.uri if label else None,
+        label_kind="radiance" if label else None,
+    )
+    return Claim(brackets=(bracket, *singles), labels=(label,) if label else ())

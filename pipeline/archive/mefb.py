@@ -26,7 +26,9 @@ def find(folder: Folder, tools: Tools) -> Claim | None:
     for file in pictures:
         match = _PAIR.fullmatch(stem(file.path))
         if match:
-            sides.setdefault(match[1].casefold(), {}).setdefault(match[2].casefold(), []).append(file)
+            sides.setdefault(match[1].casefold(), {}).setdefault(match[2].casefold(), []).append(
+                file
+            )
     pairs = {
         name: (pair["a"][0], pair["b"][0])
         for name, pair in sides.items()

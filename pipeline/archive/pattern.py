@@ -25,6 +25,7 @@ Signature = tuple[int, float, str]
 MIN_STEP_EV = 0.6
 """Smaller steps are bracketing only where the camera says so: metering drifts by a third."""
 MIN_TAGGED_STEP_EV = 0.25
+_PAIR_GAP_S = 1.0
 _STEP_TOLERANCE_EV = 0.35  # nominal shutter speeds (1/13, 1/60, 30 s) are off by up to 0.15 each
 
 
@@ -120,23 +121,21 @@ def judge(
     if count > 2 and not even:
         doubt(1.2, 0.15, "exposure steps are uneven")
     if order == "mixed":
-        doubt(1.5, 0.1, "the order of exposures is no camera's habit")
+        doubt(0.8 if tagged else 1.5, 0.1, "the order of exposures is no camera's habit")
     if count == 2:
-        doubt(0.3 if tagged else 0.6, 0.1 if tagged else 0.3)
+        if not tagged and (max(idle_s) > _PAIR_GAP_S or steps[0] < 0.9):
+            return None  # two pictures of a walk look just like this
+        doubt(0.6, 0.1 if tagged else 0.4)
     elif count % 2 == 0:
-        doubt(0.3, 0.0)
+        doubt(0.2, 0.0)
     if len({shot.f_number for shot in shots}) > 1:
-        doubt(0.5, 0.15, "aperture differs between the frames")
+        doubt(0.5 if tagged else 1.2, 0.15, "aperture differs between the frames")
 
-    if all(auto_bracket):
-        score += 0.4
-    elif any(auto_bracket):
+    if any(auto_bracket) and not all(auto_bracket):
         doubt(1.5, 0.2, "only some frames are tagged as auto-bracketing")
-    if follows_bias:
-        score += 0.4
-    elif follows_bias is False and shots[0].mode == "auto" and not any(auto_bracket):
+    if follows_bias is False and shots[0].mode == "auto" and not any(auto_bracket):
         # Automatic exposure without compensation moved by itself: the scene changed.
-        doubt(1.0, 0.2, "exposure changed without compensation or bracketing tags")
+        doubt(1.3, 0.2, "exposure changed without compensation or bracketing tags")
 
     doubt(0.5 * sum(min(1.0, gap / max_gap_s) for gap in idle_s), 0.0)
     if len(idle_s) > 1 and max(idle_s) > 3 * median(idle_s) + 1.0:
@@ -147,7 +146,7 @@ def judge(
 
     signature = (count, round(3 * sum(steps) / len(steps)) / 3, order)
     if usual and usual.get(signature, 0) >= 3:
-        score += 0.5
+        score += 0.15 * count  # by frame, or many short brackets would beat a long one
         confidence += 0.05
     return Verdict(
         score=score,

@@ -31,13 +31,17 @@ __all__ = [
     "stem",
 ]
 
-DISPLAY_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff"})
+DISPLAY_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".avif"})
 """Extensions of display-referred pictures, lower case."""
 RADIANCE_EXTENSIONS = frozenset({".hdr", ".exr"})
 """Extensions of linear pictures: ground truth, never frames."""
 RAW_EXTENSIONS = frozenset(
-    ".3fr .arw .cr2 .cr3 .crw .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf "
-    ".raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
+    f".{name}"
+    for name in (
+        *("3fr", "arw", "cr2", "cr3", "crw", "dng", "erf", "fff", "iiq", "kdc", "mef", "mos"),
+        *("mrw", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw"),
+        "x3f",
+    )
 )
 """Extensions of undeveloped camera files."""
 IMAGE_EXTENSIONS = DISPLAY_EXTENSIONS | RADIANCE_EXTENSIONS | RAW_EXTENSIONS

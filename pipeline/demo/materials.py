@@ -20,7 +20,7 @@ __all__ = [
     "by_face",
     "cloth",
     "glowing",
-    "painting",
+    "matt",
     "plaster",
     "rug",
     "stone_slabs",
@@ -225,36 +225,6 @@ def rug(noise: Noise, colours: tuple[Vector, Vector, Vector]) -> Material:
     return material
 
 
-def painting(noise: Noise, seed: float, frame: Vector = (0.35, 0.22, 0.07)) -> Material:
-    """A framed picture: an abstract landscape in oil, gilded frame."""
-
-    def material(hits: Hits) -> Surface:
-        wide = abs(hits.n[0]).mean() > 0.5
-        axis = 2 if wide else 0
-        a = (hits.p[axis] - hits.lo[axis]) / max(hits.hi[axis] - hits.lo[axis], 1e-3)
-        b = (hits.p[1] - hits.lo[1]) / (hits.hi[1] - hits.lo[1])
-        size = max(hits.hi[axis] - hits.lo[axis], 1e-3), hits.hi[1] - hits.lo[1]
-        rim = np.minimum(np.minimum(a, 1 - a) * size[0], np.minimum(b, 1 - b) * size[1])
-        warp = 0.05 * noise.rough(a * 0.5 + seed, b * 0.5)
-        horizon = 0.35 + 0.25 * ((seed * 1.7) % 1) + 0.08 * noise.smooth(a * 0.25 + seed, b * 0.02)
-        above = smoothstep(-0.02, 0.02, b + warp - horizon)
-        hue = np.array([[0.9, 0.6, 0.3], [0.25, 0.45, 0.8], [0.7, 0.5, 0.65]], np.float32)
-        sky = hue[int(seed * 10) % 3][:, None] * (0.45 + 0.5 * (b + 0.3 * warp))
-        land = np.array([[0.16], [0.2], [0.06]], np.float32) * np.exp(
-            0.7 * noise.rough(a * 0.35 + seed * 2, b * 0.5)
-        )
-        paint = sky * above + land * (1 - above)
-        tree = smoothstep(0.6, 1.1, noise.rough(a * 0.4 - seed, b * 0.25) - np.abs(b - horizon) * 3)
-        paint = paint * (1 - 0.75 * tree)
-        paint *= np.exp(0.14 * noise.rough(a * 2.3 + seed, b * 3.9, hits.footprint * 2))
-        carve = 1 + 0.45 * np.sin(rim * 230) + 0.15 * noise.rough(hits.u * 3, hits.v * 3)
-        gilt = tinted(frame, carve)
-        inner = smoothstep(0.055, 0.06, rim)
-        return Surface(albedo=np.clip(gilt + (paint - gilt) * inner, 0.004, 0.9))
-
-    return material
-
-
 def books(noise: Noise) -> Material:
     """Spines on a shelf: widths, heights, colours, bands and title marks that differ."""
 
@@ -312,5 +282,14 @@ def glowing(colour: Vector, *, pattern: Callable[[Hits], Array] | None = None) -
         tone = pattern(hits) if pattern is not None else np.ones_like(hits.u)
         light = np.array(colour, np.float32)[:, None] * tone
         return Surface(albedo=np.full_like(hits.p, 0.3), emission=light.astype(np.float32))
+
+    return material
+
+
+def matt(colour: Vector) -> Material:
+    """One plain colour."""
+
+    def material(hits: Hits) -> Surface:
+        return Surface(albedo=np.tile(np.array(colour, np.float32)[:, None], hits.p.shape[1]))
 
     return material

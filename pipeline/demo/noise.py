@@ -62,8 +62,9 @@ class Noise:
         return _read(self._smooth, u, v)
 
     def cells(self, u: Array, v: Array) -> tuple[Array, Array]:
-        """Voronoi cells, about 200 in a period: distance from the cell's point (0..1), its id.
+        """Voronoi cells, about 200 in a period: depth inside the cell, its id.
 
+        The depth is 0 on a cell's border and about 1 in its middle.
         The id is a number in 0..1 that is the same all over a cell.
         """
         return _read(self._edge, u, v), _read(self._ids, u, v, cv2.INTER_NEAREST)
@@ -98,7 +99,7 @@ def _cell_tiles(rng: np.random.Generator, cells: int = 200) -> tuple[Array, Arra
         for col in range(3):
             seeds[points[:, 0] + row * _SIZE, points[:, 1] + col * _SIZE] = 0
     seeds = seeds[_SIZE // 2 : -_SIZE // 2, _SIZE // 2 : -_SIZE // 2]
-    distance, labels = cv2.distanceTransformWithLabels(
+    _, labels = cv2.distanceTransformWithLabels(
         np.ascontiguousarray(seeds), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     half = slice(_SIZE // 2, _SIZE // 2 + _SIZE)
@@ -107,6 +108,10 @@ def _cell_tiles(rng: np.random.Generator, cells: int = 200) -> tuple[Array, Arra
     at = np.argwhere(seeds == 0)
     place = (at + _SIZE // 2) % _SIZE
     owners[labels[at[:, 0], at[:, 1]]] = ((place[:, 0] * 523 + place[:, 1] * 101) % 997) / 997.0
-    scale = float(_SIZE) / np.sqrt(cells)
-    near = np.clip(distance[half, half] / scale, 0.0, 1.0).astype(np.float32)
-    return _wrap(near), _wrap(np.ascontiguousarray(owners[labels[half, half]]))
+    border = np.ones(labels.shape, np.uint8)
+    border[:-1][labels[1:] != labels[:-1]] = 0
+    border[:, :-1][labels[:, 1:] != labels[:, :-1]] = 0
+    distance = cv2.distanceTransform(border, cv2.DIST_L2, 5)
+    scale = 0.5 * _SIZE / np.sqrt(cells)
+    inner = np.clip(distance[half, half] / scale, 0.0, 1.0).astype(np.float32)
+    return _wrap(inner), _wrap(np.ascontiguousarray(owners[labels[half, half]]))

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from pipeline.demo.lights import Light, Sun, irradiance
 from pipeline.demo.noise import Array
-from pipeline.demo.solids import Hits, Solid, Surface, Vector, first_hits
+from pipeline.demo.solids import Casters, Hits, Solid, Surface, Vector, first_hits
 
 __all__ = ["Eye", "Haze", "Stage", "render_stage"]
 
-_GRID = 4  # pixels of a full-size picture for one of the light grid, along each side
+_GRID = 320  # cells of the light grid along the diagonal
+_TILE = 40  # rows and columns of the grid worked on at a time: rays that stay close together
 _BAND = 1 << 16  # rays worked on at a time: arrays stay in the processor's cache
 
 
@@ -98,11 +99,13 @@ class _Grid:
     height: int
     width: int
     haze: Array | None
+    casters: Casters
 
 
 def render_stage(stage: Stage, height: int, width: int) -> Array:
     """The picture (height, width, 3), linear radiance, float32."""
-    grid = _light_grid(stage, height, width)
+    casters = Casters(stage.solids)
+    grid = _light_grid(stage, casters, height, width)
     out = np.empty((height * width, 3), np.float32)
     bounds = _bounds(stage, height, width)
     for start in range(0, height * width, _BAND):
@@ -129,7 +132,7 @@ def _soften_edges(stage: Stage, grid: _Grid, bounds: Array, image: Array) -> Non
         low[axis], high[axis] = slice(None, -1), slice(1, None)
         for side in (tuple(low), tuple(high)):
             rise[side] = np.maximum(rise[side], step)
-    limit = max(0.35, float(np.quantile(rise, 0.86)))
+    limit = max(0.35, float(np.quantile(rise, 0.91)))
     edges = np.flatnonzero(rise > limit)
     for start in range(0, edges.size, _BAND // 4):
         pixels = edges[start : start + _BAND // 4]
@@ -141,12 +144,17 @@ def _soften_edges(stage: Stage, grid: _Grid, bounds: Array, image: Array) -> Non
         image.reshape(-1, 3)[pixels] = total / 4
 
 
-def _bounds(stage: Stage, height: int, width: int) -> Array:
-    """Pixel rectangles (x0, x1, y0, y1) that the solids can be seen in."""
+def _bounds(stage: Stage, height: int, width: int, level: float | None = None) -> Array:
+    """Pixel rectangles (x0, x1, y0, y1) that the solids can be seen in.
+
+    With ``level``: that their reflections in a floor of that height can be seen in.
+    """
     out = np.tile(np.array([-np.inf, np.inf, -np.inf, np.inf], np.float32), (len(stage.solids), 1))
     for k, solid in enumerate(stage.solids):
         ends = np.array([solid.lo, solid.hi], np.float32)
         corners = np.stack(np.meshgrid(*ends.T, indexing="ij")).reshape(3, 8)
+        if level is not None:
+            corners[1] = 2 * level - corners[1]
         x, y, depth = stage.eye.project(corners, height, width)
         if depth.min() > 0.05:
             out[k] = x.min() - 1, x.max() + 1, y.min() - 1, y.max() + 1
@@ -159,7 +167,6 @@ def _hits(
     stage: Stage,
     o: Array,
     d: Array,
-    scale: float,
     candidates: Sequence[NDArray[np.intp] | None] | None,
 ) -> tuple[Array, NDArray[np.int16], Array, Array]:
     """Distance, solid, place and normal of the nearest hits."""
@@ -185,18 +192,19 @@ def _shade(
     """Radiance (3, N) of rays through pixel places."""
     d = stage.eye.rays(x, y, height, width)
     o = np.array(stage.eye.at, np.float32)[:, None]
-    candidates = [
-        None if np.isinf(b[0]) and b[0] < 0 else _within(x, y, b) for b in bounds
-    ]
+    candidates = [_within(x, y, bound) for bound in bounds]
     scale = stage.eye.scale(height, width)
-    t, index, p, n = _hits(stage, o, d, scale, candidates)
+    t, index, p, n = _hits(stage, o, d, candidates)
     light = _carry(grid, x * (grid.width / width) - 0.5, y * (grid.height / height) - 0.5, p, n, t)
     for sun in stage.suns:
-        light += sun.irradiance(stage.solids, p, n) / np.float32(np.pi)
-    return _surfaces(stage, d, t, index, p, n, light, scale, mirrors=True)
+        light += sun.irradiance(grid.casters, p, n) / np.float32(np.pi)
+    place = (x, y, (height, width))
+    return _surfaces(stage, d, t, index, p, n, light, scale, place)
 
 
-def _within(x: Array, y: Array, bound: Array) -> NDArray[np.intp]:
+def _within(x: Array, y: Array, bound: Array) -> NDArray[np.intp] | None:
+    if bound[0] == -np.inf:
+        return None
     return np.flatnonzero((x >= bound[0]) & (x <= bound[1]) & (y >= bound[2]) & (y <= bound[3]))
 
 
@@ -209,9 +217,9 @@ def _surfaces(
     n: Array,
     light: Array,
     scale: float,
-    *,
-    mirrors: bool,
+    place: tuple[Array, Array, tuple[int, int]] | None,
 ) -> Array:
+    """Radiance of what the rays met; ``place``: their pixels, for mirrors, None within one."""
     out = np.empty_like(d)
     for k in np.unique(index):
         chosen = np.flatnonzero(index == k)
@@ -236,56 +244,75 @@ def _surfaces(
         colour = surface.albedo * light[:, chosen]
         if surface.emission is not None:
             colour = colour + surface.emission
-        if mirrors and surface.mirror is not None:
-            colour = _add_mirror(stage, hits, surface, colour, scale)
+        if place is not None and surface.mirror is not None:
+            x, y, size = place
+            colour = _add_mirror(
+                stage, hits, surface, colour, scale, x[chosen], y[chosen], size
+            )
         out[:, chosen] = colour
     return out
 
 
-def _add_mirror(stage: Stage, hits: Hits, surface: Surface, colour: Array, scale: float) -> Array:
+def _add_mirror(
+    stage: Stage,
+    hits: Hits,
+    surface: Surface,
+    colour: Array,
+    scale: float,
+    x: Array,
+    y: Array,
+    size: tuple[int, int],
+) -> Array:
     """Schlick's reflection of what is around: DOI 10.1111/1467-8659.1330233."""
     assert surface.mirror is not None
     cosine = np.clip(-(hits.d * hits.n).sum(0), 0, 1)
-    share = surface.mirror * (0.04 + 0.96 * (1 - cosine) ** 5 + 0.04)
+    share = np.minimum(surface.mirror * (0.06 + 0.9 * (1 - cosine) ** 5), np.float32(0.95))
     some = np.flatnonzero(share > 0.004)
     if not some.size:
         return colour
     n, d = hits.n[:, some], hits.d[:, some]
-    # Unevenness of a centimetre-scale surface blurs reflections along the view, as on wet roads.
     r = d - 2 * (d * n).sum(0) * n
     o = hits.p[:, some] + n * np.float32(1e-3)
-    t, index, p, normal = _hits(stage, o, r, scale, None)
-    light = irradiance(stage.lights, (), p, normal, 2)
+    candidates: Sequence[NDArray[np.intp] | None] | None = None
+    if n[1].min() > 0.9:  # a level floor shows what an eye below it would see
+        bounds = _bounds(stage, *size, level=float(hits.p[1, some].mean()))
+        candidates = [_within(x[some], y[some], b) for b in bounds]
+    t, index, p, normal = _hits(stage, o, r, candidates)
+    light = irradiance(stage.lights, None, p, normal, 2)
     for sun in stage.suns:
-        light += sun.irradiance(stage.solids, p, normal)
+        light += sun.irradiance(None, p, normal)
     light = light * np.float32(0.6) + stage.ambient(p, normal)
-    seen = _surfaces(stage, r, t, index, p, normal, light / np.pi, scale, mirrors=False)
+    seen = _surfaces(stage, r, t, index, p, normal, light / np.pi, scale, None)
     out = colour.copy()
     out[:, some] = colour[:, some] * (1 - share[some]) + seen * share[some]
     return out
 
 
-def _light_grid(stage: Stage, height: int, width: int) -> _Grid:
-    rows, cols = max(8, -(-height // _GRID)), max(8, -(-width // _GRID))
-    step = np.arange(rows * cols)
-    x = ((step % cols + 0.5) * (width / cols)).astype(np.float32)
-    y = ((step // cols + 0.5) * (height / rows)).astype(np.float32)
+def _light_grid(stage: Stage, casters: Casters, height: int, width: int) -> _Grid:
+    step = max(2.0, np.hypot(height, width) / _GRID)
+    rows, cols = max(8, round(height / step)), max(8, round(width / step))
+    cells = np.arange(rows * cols)
+    x = ((cells % cols + 0.5) * (width / cols)).astype(np.float32)
+    y = ((cells // cols + 0.5) * (height / rows)).astype(np.float32)
     d = stage.eye.rays(x, y, height, width)
     o = np.array(stage.eye.at, np.float32)[:, None]
-    t, index, p, n = _hits(stage, o, d, stage.eye.scale(height, width), None)
+    t, index, p, n = _hits(stage, o, d, None)
     light = np.zeros_like(p)
-    lit = np.flatnonzero(index >= 0)
-    for start in range(0, lit.size, _BAND // 2):
-        some = lit[start : start + _BAND // 2]
-        here, normal = p[:, some], n[:, some]
-        light[:, some] = irradiance(stage.lights, stage.solids, here, normal, stage.samples)
-        light[:, some] += stage.ambient(here, normal)
+    tiles = (cells // cols // _TILE) * 1000 + cells % cols // _TILE
+    for tile in np.unique(tiles):
+        some = np.flatnonzero((tiles == tile) & (index >= 0))
+        if some.size:
+            here, normal = p[:, some], n[:, some]
+            light[:, some] = irradiance(stage.lights, casters, here, normal, stage.samples)
+            light[:, some] += stage.ambient(here, normal)
     packed = np.concatenate([light / np.pi, p, n]).T
     haze = None
     if stage.haze is not None:
-        haze = _haze(stage, stage.haze, o, d, t).T.reshape(rows, cols, 3)
-        haze = cv2.GaussianBlur(np.ascontiguousarray(haze), (0, 0), 1.0)
-    return _Grid(rows=np.ascontiguousarray(packed), height=rows, width=cols, haze=haze)
+        thin = np.flatnonzero((cells // cols % 2 == 0) & (cells % cols % 2 == 0))
+        haze = _haze(stage, stage.haze, o, d[:, thin], t[thin]).T
+        haze = haze.reshape((rows + 1) // 2, (cols + 1) // 2, 3)
+        haze = cv2.GaussianBlur(np.ascontiguousarray(haze), (0, 0), 0.8)
+    return _Grid(rows=np.ascontiguousarray(packed), height=rows, width=cols, haze=haze, casters=casters)
 
 
 def _haze(stage: Stage, haze: Haze, o: Array, d: Array, t: Array) -> Array:

@@ -1,44 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rooms by day: a living room, a church, a museum hall, a stairwell."""
+"""A living room against the light."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.demo.lights import AreaLight, PointLight, Sun
-from pipeline.demo.materials import (
-    boards,
-    books,
-    bricks,
-    by_face,
-    cloth,
-    glowing,
-    painting,
-    plaster,
-    rug,
-    stone_slabs,
-)
-from pipeline.demo.noise import Array, Noise, smoothstep
+from pipeline.demo.lights import AreaLight, PointLight, Sun, bounced
+from pipeline.demo.materials import boards, books, by_face, cloth, glowing, matt, plaster, rug
+from pipeline.demo.noise import Noise
 from pipeline.demo.outdoors import Window, beam, day_view, walled
-from pipeline.demo.raycast import Eye, Haze, Stage
-from pipeline.demo.solids import (
-    Box,
-    Cylinder,
-    Hits,
-    Material,
-    Room,
-    Solid,
-    Sphere,
-    Surface,
-    Vault,
-    Vector,
-)
+from pipeline.demo.paintings import painting
+from pipeline.demo.raycast import Eye, Stage
+from pipeline.demo.solids import Box, Cylinder, Hits, Material, Room, Solid, Sphere, Surface, Vector
 
-__all__ = ["church", "living_room", "museum", "stairwell"]
-
-
-def _ambient(level: Vector, floor: float = 0.5):  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+__all__ = ["living_room"]
 
 
 def living_room(rng: np.random.Generator) -> Stage:
@@ -98,8 +73,8 @@ def living_room(rng: np.random.Generator) -> Stage:
             for x in (-0.73, 0.57)
             for z in (2.02, 2.82)
         ),
-        Box(lo=(-0.55, 0.43, 2.15), hi=(-0.2, 0.47, 2.4), material=wall_of((0.4, 0.08, 0.05))),
-        Box(lo=(-0.52, 0.47, 2.17), hi=(-0.22, 0.50, 2.38), material=wall_of((0.08, 0.2, 0.3))),
+        Box(lo=(-0.55, 0.43, 2.15), hi=(-0.2, 0.47, 2.4), material=matt((0.4, 0.08, 0.05))),
+        Box(lo=(-0.52, 0.47, 2.17), hi=(-0.22, 0.50, 2.38), material=matt((0.08, 0.2, 0.3))),
         Cylinder(
             x=0.25, z=2.45, radius=0.09, bottom=0.43, top=0.52, top_radius=0.2,
             material=plaster(noise, (0.2, 0.33, 0.4)),
@@ -139,26 +114,8 @@ def living_room(rng: np.random.Generator) -> Stage:
         ),
         suns=(Sun(towards=sun, light=(420.0, 350.0, 250.0), passes=beam([window])),),
         sky=view,
-        ambient=bounced((0.75, 0.6, 0.42), (0.45, 0.42, 0.38)),
+        ambient=bounced((0.75, 0.6, 0.42), (0.45, 0.42, 0.38), (-2.7, 0, -9), (2.7, 2.7, 5.0)),
     )
-
-
-def wall_of(colour: Vector) -> Material:
-    """A plain matt colour."""
-
-    def material(hits: Hits) -> Surface:
-        return Surface(albedo=np.tile(np.array(colour, np.float32)[:, None], hits.p.shape[1]))
-
-    return material
-
-
-def bounced(below: Vector, above: Vector):  # type: ignore[no-untyped-def]
-    def ambient(p: Array, n: Array) -> Array:
-        share = 0.5 + 0.5 * n[1]
-        low, high = np.array(below, np.float32)[:, None], np.array(above, np.float32)[:, None]
-        return low + (high - low) * share
-
-    return ambient
 
 
 def _curtain(noise: Noise, colour: Vector, light: float) -> Material:

@@ -16,6 +16,7 @@ from pipeline.demo.noise import Array
 
 __all__ = [
     "Box",
+    "Casters",
     "Cylinder",
     "Hits",
     "Material",
@@ -25,7 +26,6 @@ __all__ = [
     "Surface",
     "Vault",
     "Vector",
-    "blocked",
     "first_hits",
 ]
 
@@ -218,11 +218,12 @@ class Cylinder:
 
 @dataclass(frozen=True, kw_only=True)
 class Vault:
-    """A barrel vault or tunnel along z, seen from inside; only its upper side above ``spring``."""
+    """A barrel vault or tunnel along z, seen from inside: its upper side above ``spring``, up to ``end``."""
 
     x: float
     spring: float
     radius: float
+    end: float
     material: Material
     casts: bool = False
 
@@ -240,7 +241,7 @@ class Vault:
         b = ox * d[0] + oy * d[1]
         gap = b * b - a * (ox**2 + oy**2 - self.radius**2)
         far = (-b + np.sqrt(np.maximum(gap, 0.0))) / a
-        above = oy + far * d[1] >= 0
+        above = (oy + far * d[1] >= 0) & (o[2] + far * d[2] < self.end)
         return np.where((gap > 0) & above & (far > _EPSILON), far, np.float32(np.inf))
 
     def normal(self, p: Array) -> Array:
@@ -284,14 +285,24 @@ def first_hits(
     return best, index
 
 
-def blocked(solids: Sequence[Solid], o: Array, d: Array, reach: Array) -> NDArray[np.bool_]:
-    """Whether something that casts a shadow stands within ``reach`` (N,) along each ray."""
-    inverse = _inverse(d)
-    dark = np.zeros(d.shape[1], np.bool_)
-    for solid in solids:
-        if solid.casts:
-            dark |= solid.distance(o, d, inverse) < reach
-    return dark
+class Casters:
+    """The solids that cast shadows, with their bounds, so that far ones need not be tested."""
+
+    def __init__(self, solids: Sequence[Solid]) -> None:
+        self._solids = [solid for solid in solids if solid.casts]
+        self._lo = np.array([s.lo for s in self._solids], np.float32).reshape(-1, 3)
+        self._hi = np.array([s.hi for s in self._solids], np.float32).reshape(-1, 3)
+
+    def blocked(self, o: Array, d: Array, reach: Array) -> NDArray[np.bool_]:
+        """Whether something stands within ``reach`` (N,) metres along each ray (3, N)."""
+        ends = o + d * np.minimum(reach, np.float32(60.0))
+        lo = np.minimum(o.min(1), ends.min(1))
+        hi = np.maximum(o.max(1), ends.max(1))
+        inverse = _inverse(d)
+        dark = np.zeros(d.shape[1], np.bool_)
+        for k in np.flatnonzero(((self._lo <= hi) & (self._hi >= lo)).all(1)):
+            dark |= self._solids[k].distance(o, d, inverse) < reach
+        return dark
 
 
 def _column(v: Vector) -> Array:

@@ -8,13 +8,14 @@ nothing here raises.
 from __future__ import annotations
 
 import calendar
+import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.images.directories import Directory, ReadAt, read_directory, read_start
 from pipeline.images.makernote import BracketTags, read_bracket_tags
 
-__all__ = ["CameraFacts", "facts_of", "is_adobe_rgb", "read_facts"]
+__all__ = ["CameraFacts", "is_adobe_rgb", "read_facts", "with_bracket_tags"]
 
 _EXIF_IFD, _INTEROPERABILITY_IFD = 34665, 40965
 _MAKE, _MODEL, _ORIENTATION, _DATE = 271, 272, 274, 306
@@ -45,6 +46,7 @@ class CameraFacts:
     f_number: float | None = None
     iso: float | None = None
     captured_s: float | None = None
+    make: str | None = None
     camera: str | None = None
     exposure_bias_ev: float | None = None
     exposure_program: int | None = None
@@ -63,35 +65,42 @@ def read_facts(exif: bytes | None) -> CameraFacts:
     if directories is None:
         return CameraFacts()
     main, detail = directories
-    tags = BracketTags()
+    facts = _facts(main, detail)
     if _MAKER_NOTE in detail.entries:
-        tags = read_bracket_tags(exif, main.text(_MAKE) or "")
-    return facts_of(main, detail, tags)
+        return with_bracket_tags(facts, read_bracket_tags(io.BytesIO(exif), facts.make or ""))
+    return facts
 
 
-def facts_of(main: Directory, detail: Directory, tags: BracketTags | None = None) -> CameraFacts:
-    """The facts in the first directory and the EXIF directory (which may be the same)."""
-    maker = tags or BracketTags()
+def with_bracket_tags(facts: CameraFacts, tags: BracketTags) -> CameraFacts:
+    """The facts and what the maker note adds; EXIF's own claim of a bracket stands."""
+    claimed = facts.exposure_mode == _AUTO_BRACKET
+    return replace(
+        facts,
+        auto_bracket=facts.auto_bracket
+        if claimed or tags.auto_bracket is None
+        else tags.auto_bracket,
+        bracket_value_ev=tags.value_ev,
+        sequence_number=tags.sequence_number,
+    )
+
+
+def _facts(main: Directory, detail: Directory) -> CameraFacts:
     orientation = main.integer(_ORIENTATION, 1)
     mode = _within(_number(main, detail, _EXPOSURE_MODE), 0, 255)
     program = _within(_number(main, detail, _PROGRAM), 0, 255)
-    auto_bracket = maker.auto_bracket
-    if mode is not None and (auto_bracket is None or mode == _AUTO_BRACKET):
-        auto_bracket = mode == _AUTO_BRACKET
     return CameraFacts(
         orientation=orientation if 1 <= orientation <= 8 else 1,
         exposure_time_s=_exposure_time(main, detail),
         f_number=_f_number(main, detail),
         iso=_iso(main, detail),
         captured_s=_captured(main, detail),
+        make=main.text(_MAKE),
         camera=_camera(main, detail),
         exposure_bias_ev=_within(_number(main, detail, _BIAS), -20, 20),
         exposure_program=None if program is None else int(program),
         exposure_mode=None if mode is None else int(mode),
         focal_length_mm=_within(_number(main, detail, _FOCAL_LENGTH), 0.1, 10_000),
-        auto_bracket=auto_bracket,
-        bracket_value_ev=maker.value_ev,
-        sequence_number=maker.sequence_number,
+        auto_bracket=None if mode is None else mode == _AUTO_BRACKET,
     )
 
 

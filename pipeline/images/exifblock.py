@@ -43,6 +43,7 @@ _MAX_FIELD_BYTES = 65_535
 _SHORT, _LONG = 3, 4
 # Description, make, model, resolution, software, date, artist, copyright.
 _DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 306, 315, 316, 33432)
+_EXPOSURE = (33434, 33437, 34850, 34855, 36867, 37377, 37378, 37380, 37386, 42033)
 # How the pixels of a file are laid out, which is no longer true elsewhere; 330 and 34675 are
 # sub-images and the ICC profile.
 _STRUCTURAL = (*range(254, 260), 262, 273, *range(277, 280), 284, 317, 330, 513, 514, 34675)
@@ -60,7 +61,11 @@ def block_of(page: Directory) -> bytes | None:
         for pointer in (_EXIF_IFD, _GPS_IFD)
         if (directory := page.below(pointer)) is not None
     }
-    if not main and not below:
+    # TIFF/EP cameras keep exposure in the first directory.
+    detail = below.setdefault(_EXIF_IFD, [])
+    known = {tag for tag, _, _ in detail}
+    detail += [field for field in _fields(page, only=_EXPOSURE) if field[0] not in known]
+    if not main and not any(below.values()):
         return None
     return _magic(page.order) + assemble(page.order, main, below, 8)
 
@@ -95,12 +100,20 @@ def assemble(
     return write_directory(order, [*main, *pointers], offset) + tail
 
 
-def tidied(exif: bytes | None, width: int, height: int) -> bytes | None:
+def tidied(
+    exif: bytes | None, width: int, height: int, *, with_orientation: bool = True
+) -> bytes | None:
     """The reference frame's block, made true for the result.
 
     Orientation is 1, the thumbnail is gone, the pixel dimensions are the result's, Software is
     bracketflow. Everything else stays where it is, so that the offsets inside a maker note still
     hold: the first directory is written anew behind the block, the others are patched in place.
+
+    Args:
+        exif: the block, or None.
+        width: of the result, in pixels.
+        height: of the result, in pixels.
+        with_orientation: state orientation 1, rather than leave it out.
 
     Returns:
         None where there is no block or it is too damaged to be carried over.
@@ -124,7 +137,8 @@ def tidied(exif: bytes | None, width: int, height: int) -> bytes | None:
         for first, size in ((_THUMBNAIL, _THUMBNAIL_BYTES), (_STRIPS, _STRIP_BYTES)):
             _blank(block, thumbnail.integer(first), thumbnail.integer(size))
     fields = _fields(main, leave_out=(*_STRUCTURAL, _ORIENTATION, _SOFTWARE))
-    fields.append((_ORIENTATION, _SHORT, struct.pack(order + "H", 1)))
+    if with_orientation:
+        fields.append((_ORIENTATION, _SHORT, struct.pack(order + "H", 1)))
     fields.append((_SOFTWARE, 2, SOFTWARE))
     block += b"\0" * (len(block) % 2)
     block[4:8] = struct.pack(order + "I", len(block))

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import exifread
 
@@ -29,12 +28,12 @@ class BracketTags:
     sequence_number: int | None = None
 
 
-def read_bracket_tags(exif: bytes, make: str) -> BracketTags:
-    """The bracketing tags of an EXIF block with a maker note; never raises."""
+def read_bracket_tags(file: IO[bytes], make: str) -> BracketTags:
+    """The bracketing tags of an EXIF block or a RAW file; never raises."""
     if not make.lower().startswith(_MAKERS):
         return BracketTags()
     try:
-        found = exifread.process_file(io.BytesIO(exif), details=True, extract_thumbnail=False)
+        found = exifread.process_file(file, details=True, extract_thumbnail=False)
     except Exception:  # a parser of undocumented bytes may fail in any way
         return BracketTags()
     notes = {

@@ -19,9 +19,10 @@ from pipeline.bracket import Pixels
 from pipeline.errors import BracketflowError, PhotoError
 from pipeline.images import avif, jpeg, png, radiance, raw, tiff
 from pipeline.images.color import ADOBE_RGB, to_srgb
-from pipeline.images.exif import CameraFacts, is_adobe_rgb, read_facts
+from pipeline.images.exif import CameraFacts, is_adobe_rgb, read_facts, with_bracket_tags
 from pipeline.images.formats import read_layout
 from pipeline.images.layout import ImageFormat, Layout
+from pipeline.images.makernote import read_bracket_tags
 from pipeline.images.raw import WhiteBalance
 from pipeline.images.source import Limits, Source, open_source
 
@@ -164,6 +165,10 @@ def read_radiance(uri: str, limits: Limits | None = None) -> NDArray[np.float32]
 
 def _header(source: Source, layout: Layout) -> Header:
     facts = read_facts(layout.exif)
+    if layout.format == "raw":
+        # A RAW's maker note can be read only where it lies.
+        source.file.seek(0)
+        facts = with_bracket_tags(facts, read_bracket_tags(source.file, facts.make or ""))
     if layout.orientation is not None:
         facts = replace(facts, orientation=layout.orientation)
     turned = facts.orientation >= 5

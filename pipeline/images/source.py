@@ -73,6 +73,11 @@ class Source:
             self.size_bytes = len(self._head)
         return self._head
 
+    @property
+    def file(self) -> IO[bytes]:
+        """The file itself, for a parser that seeks on its own."""
+        return self._handle
+
     def _read(self, offset: int, count: int) -> bytes:
         with _storage_errors(self.uri):
             self._handle.seek(offset)

@@ -120,8 +120,11 @@ def quantize(fusion: torch.Tensor | NDArray[np.float32], bits: int) -> Pixels:
             "result-unwritable",
             "The fusion holds values that are no numbers; choose another model and report this.",
         )
-    scaled = tensor.float().clamp(0.0, 1.0).mul(float((1 << bits) - 1)).add_(0.5).floor_()
-    integers = scaled.permute(1, 2, 0).to(torch.int32).cpu().numpy()
+    scaled = tensor.float().clamp(0.0, 1.0).mul_(float((1 << bits) - 1)).add_(0.5)
+    # Conversion cuts fractions off, and nothing is negative here. Integers are reordered, since
+    # they are smaller than floats.
+    planes = scaled.to(torch.uint8 if bits == 8 else torch.int32).cpu()
+    integers = planes.permute(1, 2, 0).contiguous().numpy()
     return _as_pixels(integers, bits)
 
 
@@ -152,7 +155,8 @@ def encode_photo(
     depth = bits if format != "exr" else 16
     integers = _integers(pixels, depth)
     height, width = integers.shape[:2]
-    block = tidied(exif, width, height)
+    # Pillow takes an orientation out of an AVIF's block, and moves the maker note by that.
+    block = tidied(exif, width, height, with_orientation=format != "avif")
     try:
         if format == "jpeg":
             data = encoders.encode_jpeg(integers.astype(np.uint8, copy=False), quality, block)

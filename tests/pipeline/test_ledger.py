@@ -104,9 +104,20 @@ def test_a_misspelt_column_is_an_error():
 def test_every_column_is_documented_and_named_once():
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
     assert all(column.meaning for column in COLUMNS)
-    for name in (
-        "bracket_id status error_code mef_ssim result_uri result_sha256 seconds_read "
-        "seconds_align seconds_fuse seconds_score seconds_write preview_uri map_uri "
-        "mef_ssim_preview"
-    ).split():
+    for name in [
+        "bracket_id",
+        "status",
+        "error_code",
+        "mef_ssim",
+        "result_uri",
+        "result_sha256",
+        "seconds_read",
+        "seconds_align",
+        "seconds_fuse",
+        "seconds_score",
+        "seconds_write",
+        "preview_uri",
+        "map_uri",
+        "mef_ssim_preview",
+    ]:
         assert name in SCHEMA.names

@@ -41,7 +41,9 @@ def test_same_names_in_one_folder_get_their_ids_in_any_order(twin):
     assert forth.path(one, "jpg") != forth.path(two, "jpg")
 
 
-@pytest.mark.parametrize("template", ["", "plain", "{nope}", "{stem", "{stem}/x", "{0}", "{stem.a}"])
+@pytest.mark.parametrize(
+    "template", ["", "plain", "{nope}", "{stem", "{stem}/x", "{0}", "{stem.a}"]
+)
 def test_bad_templates_are_refused_with_the_fields(template):
     with pytest.raises(UsageError) as caught:
         check_template(template)

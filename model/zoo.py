@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The zoo: every fusion model by its name, and the card that says what it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+
+from model.fusion_model import FusionModel
+from model.mertens import Mertens
+
+__all__ = ["DEFAULT", "Card", "UnknownModelError", "card", "load", "names", "parameter_count"]
+
+DEFAULT = "mertens"
+"""The model that is used when none is asked for."""
+
+
+class UnknownModelError(LookupError):
+    """The zoo has no model of that name; the message lists those that it has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a user should know of a model before trusting it with photographs.
+
+    ``parameters`` counts numbers that training sets; ``output`` is display-referred (``fusion``)
+    or linear (``radiance``). ``max_frames`` is None where any number of frames will do, and
+    ``weights_sha256`` is None where there are no weights. ``scores`` maps the name of a data set
+    and metric to the figure measured on it.
+    """
+
+    name: str
+    title: str
+    summary: str
+    paper: str
+    output: Literal["fusion", "radiance"]
+    parameters: int
+    weights_shipped: bool
+    weights_sha256: str | None
+    licence: str
+    min_frames: int
+    max_frames: int | None
+    input: str
+    notes: tuple[str, ...]
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """How a model is built, and its weights' file beside its card (None: it needs none)."""
+
+    build: Callable[[torch.device], FusionModel]
+    weights: str | None
+
+
+_ZOO: dict[str, _Entry] = {
+    "mertens": _Entry(Mertens, weights=None),
+}
+
+
+def names() -> tuple[str, ...]:
+    """All models, in the zoo's order."""
+    return tuple(_ZOO)
+
+
+def load(name: str, device: torch.device | str = "cpu") -> FusionModel:
+    """A model, ready to fuse on ``device``.
+
+    Raises:
+        UnknownModelError: The zoo has no model of that name.
+    """
+    return _entry(name).build(torch.device(device))
+
+
+def card(name: str) -> Card:
+    """The card packaged with a model.
+
+    Raises:
+        UnknownModelError: The zoo has no model of that name.
+    """
+    _entry(name)
+    file = resources.files("model").joinpath("weights", f"{name}.json")
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    facts["notes"] = tuple(facts["notes"])
+    facts["scores"] = MappingProxyType(facts["scores"])
+    return Card(**facts)
+
+
+def parameter_count(name: str) -> int:
+    """Numbers that training sets, counted in the model itself.
+
+    Raises:
+        UnknownModelError: The zoo has no model of that name.
+    """
+    model = load(name)
+    if not isinstance(model, torch.nn.Module):
+        return 0  # a formula
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _entry(name: str) -> _Entry:
+    try:
+        return _ZOO[name]
+    except KeyError:
+        raise UnknownModelError(
+            f"There is no model {name!r}; choose one of: {', '.join(_ZOO)}."
+        ) from None

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One real Prefect server for all flow tests, and small archives to work on."""
+
+from __future__ import annotations
+
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+from pipeline.demo.archive import make_archive
+
+
+@pytest.fixture(scope="session")
+def prefect_server():
+    """Prefect's own server on a database of its own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    """A demo archive of tiny frames, and the truth about it."""
+    folder = tmp_path_factory.mktemp("demo") / "archive"
+    return folder, make_archive(folder, brackets=6, megapixels=0.03, seed=3)

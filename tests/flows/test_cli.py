@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from model import zoo
+from pipeline.archive.catalog import read_brackets
+from pipeline.errors import CODES
+from pipeline.ledger import read_report
+
+COMMANDS = ["scan", "fuse", "score", "models", "demo", "doctor"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def go(*arguments: str):
+        monkeypatch.setattr(sys, "argv", ["bracketflow", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = left.value.code
+        return (0 if code is None else code), out, err
+
+    return go
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    if command not in ("models", "doctor"):
+        assert f"bracketflow {command} " in out
+
+
+def test_models_as_json(run):
+    code, out, _ = run("models", "--json")
+    cards = json.loads(out)
+    assert code == 0
+    assert [card["name"] for card in cards] == list(zoo.names())
+    for card in cards:
+        assert card["parameters"] == zoo.parameter_count(card["name"])
+        assert isinstance(card["weights_shipped"], bool)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error_code"),
+    [
+        (["fuse", "{empty}", "{out}"], "archive-empty"),
+        (["fuse", "{empty}/nothing", "{out}"], "source-missing"),
+        (["fuse", "{archive}", "{archive}/out"], "destination-invalid"),
+        (["fuse", "{archive}", "{out}", "--model", "nope"], "model-unknown"),
+        (["fuse", "{archive}", "{out}", "--bits", "16"], "option-invalid"),
+        (["fuse", "{archive}", "{out}", "--name", "{{nope}}"], "option-invalid"),
+        (["fuse", "{archive}", "{out}", "--max-failures", "lots"], "option-invalid"),
+        (["fuse", "{archive}", "{out}", "--layout", "nope"], "option-invalid"),
+        (["fuse", "{empty}/bad.csv", "{out}"], "catalog-invalid"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_names_the_cure(
+    run, archive, prefect_server, tmp_path, arguments, error_code
+):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "bad.csv").write_text("no,such,columns\n1,2,3\n")
+    places = {"empty": empty, "archive": archive[0], "out": tmp_path / "out"}
+    code, _, err = run(*(argument.format(**places) for argument in arguments))
+    assert code == 2
+    assert error_code in CODES
+    assert f"[{error_code}]" in err.replace("\n", "")
+
+
+def test_a_wrong_option_ends_with_2(run):
+    code, _, err = run("fuse", "--nope")
+    assert code == 2
+    assert "--nope" in err
+
+
+@pytest.mark.prefect
+def test_scan_writes_a_catalog_that_reads_back(run, archive, prefect_server, tmp_path):
+    folder, truth = archive
+    catalog = tmp_path / "catalog.parquet"
+    code, out, _ = run("scan", str(folder), "--out", str(catalog))
+    assert code == 0
+    brackets = list(read_brackets(str(catalog)))
+    found = {tuple(sorted(f.path for f in b.frames)) for b in brackets if b.kind == "bracket"}
+    assert found == {tuple(sorted(bracket.frames)) for bracket in truth.brackets}
+    assert str(len(truth.brackets)) in out
+
+
+def test_a_dry_run_counts_and_writes_nothing(run, archive, tmp_path):
+    folder, truth = archive
+    code, out, _ = run("fuse", str(folder), str(tmp_path / "out"), "--dry-run")
+    assert code == 0
+    assert not (tmp_path / "out").exists()
+    lines = {line.rsplit(None, 1)[0].strip(): line.split()[-1] for line in out.splitlines() if line}
+    assert lines["to fuse"] == str(len(truth.brackets))
+    assert lines["singles, skipped"] == str(len(truth.singles))
+
+
+@pytest.mark.ray
+@pytest.mark.prefect
+def test_it_works_among_modules_of_the_same_names(archive, tmp_path):
+    """From a folder with a model.py, flows/ and pipeline/ of somebody else, in a fresh process."""
+    home = tmp_path / "home"
+    place = tmp_path / "place"
+    for name in ("flows", "pipeline"):
+        (place / name).mkdir(parents=True)
+        (place / name / "__init__.py").write_text("raise RuntimeError('not ours')\n")
+    (place / "model.py").write_text("raise RuntimeError('not ours')\n")
+    home.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("bracketflow"), "fuse", archive[0], "out"],
+        cwd=place,
+        env=environment | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    statuses = read_report(str(place / "out"))["status"].to_pylist()
+    assert statuses.count("fused") == sum(not bracket.broken for bracket in archive[1].brackets)
+
+
+@pytest.mark.ray
+@pytest.mark.prefect
+def test_past_the_failure_budget_it_ends_with_1(run, archive, prefect_server, tmp_path):
+    code, _, err = run(
+        "fuse", str(archive[0]), str(tmp_path / "out"), "--max-failures", "0%", "--no-previews"
+    )
+    assert code == 1
+    assert "failure budget" in err

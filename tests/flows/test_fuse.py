@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job end to end: real Prefect, real Ray, real files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.fuse import fuse_archive
+from flows.score import score_results
+from pipeline.fleet import PoolOptions
+from pipeline.ledger import read_manifests, read_quarantine, read_report
+from pipeline.settings import FuseSettings
+
+pytestmark = [pytest.mark.ray, pytest.mark.prefect]
+PNG = FuseSettings(format="png", model="mertens")
+
+
+@pytest.fixture(scope="module")
+def fused(prefect_server, archive, tmp_path_factory):
+    """The archive fused once: destination and outcome."""
+    folder, _ = archive
+    destination = tmp_path_factory.mktemp("fused")
+    return destination, fuse_archive(str(folder), str(destination), PNG)
+
+
+def test_every_bracket_of_the_archive_is_accounted_for(fused, archive):
+    destination, outcome = fused
+    _, truth = archive
+    counts = outcome.counts
+    assert counts.found == counts.fused + counts.reused + counts.skipped + counts.quarantined
+    assert counts.fused + counts.quarantined == len(truth.brackets)
+    assert counts.skipped == len(truth.singles)
+    assert counts.quarantined == sum(bracket.broken for bracket in truth.brackets) == 1
+    frames = {
+        tuple(sorted(row["frame_paths"]))
+        for row in read_report(str(destination)).to_pylist()
+        if row["kind"] == "bracket"
+    }
+    assert frames == {tuple(sorted(bracket.frames)) for bracket in truth.brackets}
+
+
+def test_rows_speak_of_files_that_are_there(fused):
+    destination, outcome = fused
+    rows = read_report(str(destination), run_id=outcome.run_id).to_pylist()
+    done = [row for row in rows if row["status"] == "fused"]
+    for row in done:
+        data = Path(row["result_uri"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row["result_sha256"]
+        assert len(data) == row["result_bytes"]
+        assert Path(row["preview_uri"]).is_file()
+        assert Path(row["map_uri"]).is_file()
+        assert 0.5 < row["mef_ssim"] <= 1
+        assert row["seconds_fuse"] > 0
+        assert row["settings_sha256"] == PNG.sha256
+    written = {path for path in (destination / "results").rglob("*") if path.is_file()}
+    assert written == {Path(row["result_uri"]) for row in done}
+
+
+def test_the_broken_bracket_has_a_code_and_a_cure(fused):
+    destination, _ = fused
+    (row,) = read_quarantine(str(destination)).to_pylist()
+    assert row["error_code"] == "decode-truncated"
+    assert row["error_stage"] == "read"
+    assert any(Path(path).name in row["error_message"] for path in row["frame_paths"])
+
+
+def test_the_manifest_says_how_it_was_made(fused):
+    destination, outcome = fused
+    (manifest,) = read_manifests(str(destination))
+    assert manifest["counts"] == outcome.counts.as_dict()
+    assert manifest["settings"]["format"] == "png"
+    assert manifest["versions"]["torch"]
+    assert json.loads(Path(outcome.manifest_uri).read_text("utf-8")) == manifest
+
+
+def test_scoring_the_results_again_gives_the_same_numbers(fused, archive, tmp_path):
+    destination, _ = fused
+    folder, _ = archive
+    score_results(str(folder), str(destination), str(tmp_path))
+    before = {row["bracket_id"]: row for row in read_report(str(destination)).to_pylist()}
+    after = {row["bracket_id"]: row for row in read_report(str(tmp_path)).to_pylist()}
+    scored = [name for name, row in before.items() if row["status"] == "fused"]
+    assert scored
+    for name in scored:
+        for column in ("mef_ssim", "gray_scale1", "color_8x8_adaptive_lum", "mefnet_y_lum"):
+            assert after[name][column] == pytest.approx(before[name][column], abs=1e-9)
+
+
+def test_the_same_command_again_does_nothing(fused, archive):
+    destination, first = fused
+    folder, _ = archive
+    stamps = {path: path.stat().st_mtime_ns for path in (destination / "results").rglob("*.png")}
+    outcome = fuse_archive(str(folder), str(destination), PNG)
+    assert outcome.counts.fused == 0
+    assert outcome.counts.reused == first.counts.fused
+    assert outcome.counts.skipped == first.counts.skipped
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+
+
+def test_results_do_not_depend_on_the_number_of_workers(fused, archive, tmp_path):
+    destination, _ = fused
+    folder, _ = archive
+    fuse_archive(str(folder), str(tmp_path), PNG, pool=PoolOptions(workers=2))
+    one = read_report(str(destination), columns=["bracket_id", "result_sha256", "key"])
+    two = read_report(str(tmp_path), columns=["bracket_id", "result_sha256", "key"])
+    assert one.to_pylist() == two.to_pylist()
+
+
+def test_a_file_of_somebody_else_is_never_overwritten(archive, prefect_server, tmp_path):
+    folder, truth = archive
+    good = next(bracket for bracket in truth.brackets if not bracket.broken)
+    first = Path(min(good.frames))
+    foreign = tmp_path / "results" / first.parent / f"{first.stem}_fused.png"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"mine")
+    outcome = fuse_archive(str(folder), str(tmp_path), PNG)
+    assert foreign.read_bytes() == b"mine"
+    assert outcome.counts.codes["result-exists"] == 1

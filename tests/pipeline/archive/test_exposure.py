@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.archive.exposure import exposure_contradiction
+from pipeline.archive.exposure_files import parse_exposures
+
+
+@given(
+    st.lists(st.floats(-8, 8), min_size=2, max_size=9, unique=True),
+    st.sampled_from([1.0, 255.0, 65535.0]),
+)
+def test_brightness_that_follows_exposure_is_no_contradiction(
+    evs: list[float], peak: float
+) -> None:
+    means = [peak * 2.0**ev / 512 for ev in evs]
+    if max(evs) - min(evs) > 0.4:
+        assert exposure_contradiction(evs, means) is None
+        flipped = exposure_contradiction(evs, [peak / m for m in means])
+        assert flipped is not None
+        assert "contradict" in flipped
+
+
+@pytest.mark.parametrize("means", [(0.1, 0.2, 0.4), (0.4, 0.2, 0.1)])
+def test_stale_exif_is_found(means: tuple[float, ...]) -> None:
+    assert "all the same" in (exposure_contradiction((0.0, 0.0, 0.0), means) or "")
+
+
+def test_small_differences_and_clipping_pass() -> None:
+    assert exposure_contradiction((0.0, 0.2), (0.5, 0.4)) is None
+    assert exposure_contradiction((0.0, 0.0), (0.50, 0.52)) is None
+    assert exposure_contradiction((0.0, 2.0), (0.999, 0.998)) is None
+    assert exposure_contradiction((0.0,), (0.5,)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("-2\n0\n2", (0.25, 1, 4)),
+        ("0 2 4", (1, 4, 16)),
+        ("0,1,2\n", (1, 2, 4)),
+        ("0.001\n0.004\n0.016\n", (0.001, 0.004, 0.016)),
+        ("1/1000 1/250 1/60", (0.001, 0.004, 1 / 60)),
+        ("1000,250,60\n-2,0,2", (0.001, 0.004, 1 / 60)),
+        ("# name 1/t\nb.tif 4 8 0\na.tif 8 8 0\nc.tif 2 8\nz.tif 1 8", (0.125, 0.25, 0.5)),
+    ],
+)
+def test_exposure_files(text: str, times: tuple[float, ...]) -> None:
+    found = parse_exposures(text, ["a.tif", "b.tif", "c.tif"])
+    assert found is not None
+    assert found.times_s == pytest.approx(times)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1 2", "1 2 3 4", "a b c", "nan 0 1", "0 0 1e9", "-1000,250,60\n-2,0,2"]
+)
+def test_exposure_files_that_do_not_fit(text: str) -> None:
+    assert parse_exposures(text, ["a.tif", "b.tif", "c.tif"]) is None
+
+
+@given(st.text(max_size=60), st.lists(st.sampled_from(["a.tif", "b.png"]), max_size=3))
+def test_any_text_is_survived(text: str, names: list[str]) -> None:
+    found = parse_exposures(text, names)
+    assert found is None or len(found.evs) == len(found.times_s) == len(names)

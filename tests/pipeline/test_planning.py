@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: what is work, what stands, what is no bracket."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.bracket import Bracket, Frame, bracket_id
+from pipeline.errors import UsageError
+from pipeline.naming import Names
+from pipeline.planning import (
+    FuseJob,
+    Settled,
+    Standing,
+    base_row,
+    check_destination,
+    plan,
+    standing_results,
+)
+from pipeline.settings import FuseSettings, result_key
+
+
+def bracket(*names: str, **values) -> Bracket:
+    frames = tuple(Frame(uri=f"/in/{name}", path=name, size_bytes=9, mtime_ns=1) for name in names)
+    return Bracket(frames=frames, source="/in", **values)
+
+
+def decide(brackets, destination, standing=None, settings=None):
+    settings = settings or FuseSettings()
+    return list(
+        plan(
+            brackets,
+            names=Names(brackets, template=settings.name, model=settings.model),
+            settings=settings,
+            weights_sha256=None,
+            destination=str(destination),
+            standing=standing or {},
+            run_id="r",
+        )
+    )
+
+
+def test_a_bracket_is_work_a_single_is_skipped_a_broken_file_quarantined(tmp_path):
+    work, single, broken = decide(
+        [
+            bracket("a/1.jpg", "a/2.jpg"),
+            bracket("b.jpg", kind="single"),
+            bracket("c.jpg", kind="single", error_code="file-empty", error_message="c is empty"),
+        ],
+        tmp_path,
+    )
+    assert isinstance(work, FuseJob)
+    assert work.result_uri == f"{tmp_path}/results/a/1_fused.jpg"
+    assert isinstance(single, Settled)
+    assert (single.status, single.row["status"]) == ("skipped", "skipped")
+    assert isinstance(broken, Settled)
+    assert broken.row["error_code"] == "file-empty"
+    assert broken.row["error_stage"] == "scan"
+
+
+def test_a_standing_result_is_reused_until_anything_changes(tmp_path):
+    one = bracket("a/1.jpg", "a/2.jpg")
+    result = tmp_path / "r.jpg"
+    result.write_bytes(b"x")
+    key = result_key(one, FuseSettings(), None)
+    standing = {
+        one.id: Standing(key=key, status="fused", result_uri=str(result), result_sha256="s")
+    }
+    (reused,) = decide([one], tmp_path, standing)
+    assert reused == Settled(status="reused")
+    changed = replace(one, frames=(replace(one.frames[0], mtime_ns=2), one.frames[1]))
+    assert isinstance(decide([changed], tmp_path, standing)[0], FuseJob)
+    assert isinstance(decide([one], tmp_path, standing, FuseSettings(quality=80))[0], FuseJob)
+    result.unlink()
+    assert isinstance(decide([one], tmp_path, standing)[0], FuseJob)
+
+
+def test_a_result_of_ours_at_the_same_place_may_be_replaced(tmp_path):
+    one = bracket("a/1.jpg", "a/2.jpg")
+    uri = f"{tmp_path}/results/a/1_fused.jpg"
+    standing = {
+        one.id: Standing(key="old", status="fused", result_uri=uri, result_sha256="old-hash")
+    }
+    (job,) = decide([one], tmp_path, standing)
+    assert job.previous_sha256 == "old-hash"
+    assert decide([one], tmp_path)[0].previous_sha256 is None
+
+
+def test_a_row_that_would_say_the_same_again_is_not_written(tmp_path):
+    single = bracket("b.jpg", kind="single")
+    key = result_key(single, FuseSettings(), None)
+    standing = {single.id: Standing(key=key, status="skipped", result_uri=None, result_sha256=None)}
+    assert decide([single], tmp_path, standing) == [Settled(status="skipped")]
+
+
+def test_nothing_stands_at_a_new_destination(tmp_path):
+    assert standing_results(str(tmp_path / "new")) == {}
+
+
+def test_rows_carry_what_the_catalog_knows():
+    row = base_row(bracket("a/1.jpg", "a/2.jpg", notes=("n",)), run_id="r", worker="w", status="x")
+    assert row["frame_paths"] == ["a/1.jpg", "a/2.jpg"]
+    assert row["bracket_id"] == bracket_id(["a/2.jpg", "a/1.jpg"])
+    assert row["notes"] == ["n"]
+
+
+@pytest.mark.parametrize("below", ["", "out", "deep/er/out"])
+def test_a_destination_inside_the_source_is_refused(tmp_path, below):
+    with pytest.raises(UsageError) as caught:
+        check_destination(str(tmp_path), str(tmp_path / below))
+    assert caught.value.code == "destination-invalid"
+
+
+def test_a_link_does_not_hide_that_a_destination_is_inside(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    (tmp_path / "link").symlink_to(source)
+    with pytest.raises(UsageError):
+        check_destination(str(source), str(tmp_path / "link" / "out"))
+    check_destination(str(source), str(tmp_path / "in-too"))
+    check_destination("s3://b/in", "s3://b/in-too")
+    with pytest.raises(UsageError):
+        check_destination("s3://b/in", "s3://b/in/out")
+
+
+def test_a_destination_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        check_destination(str(tmp_path / "in"), str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"model": "nope"}, {"format": "bmp"}, {"bits": 16}, {"quality": 0}, {"align": "maybe"}],
+)
+def test_settings_refuse_what_is_not_allowed(wrong):
+    with pytest.raises(UsageError):
+        FuseSettings(**wrong)
