@@ -20,10 +20,13 @@ from rich.table import Table
 
 from flows import show
 from model import zoo
-from pipeline.archive.scan import ScanOptions
+from pipeline.archive.scan import LayoutName, ScanOptions
+from pipeline.archive.twins import TwinChoice
 from pipeline.errors import BracketflowError
+from pipeline.images.writing import OutputFormat
+from pipeline.pool import Device, PoolOptions
 from pipeline.runs import FailureBudget, Outcome
-from pipeline.settings import FuseSettings
+from pipeline.settings import AlignMode, FuseSettings
 
 __all__ = ["app", "main"]
 
@@ -59,17 +62,13 @@ Destination = Annotated[
 ]
 Model = Annotated[str, typer.Option(help="Model to fuse with, see `bracketflow models`.")]
 Align = Annotated[
-    str, typer.Option(help="auto registers handheld brackets; off takes the frames as they are.")
+    AlignMode,
+    typer.Option(help="auto registers handheld brackets; off takes the frames as they are."),
 ]
-Layout = Annotated[
-    str,
-    typer.Option(
-        help="How the archive is laid out: auto, or one of exif, sice, mefb, kalantari, folder."
-    ),
-]
-Twins = Annotated[str, typer.Option(help="Of a RAW+JPEG pair, which one is used: jpeg or raw.")]
+Layout = Annotated[LayoutName, typer.Option(help="How the archive is laid out.")]
+Twins = Annotated[TwinChoice, typer.Option(help="Of a RAW+JPEG pair, which one is used.")]
 Workers = Annotated[int | None, typer.Option(help="Ray actors at work; as many as fit by default.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DeviceChoice = Annotated[Device, typer.Option(help="auto takes GPUs where the cluster has some.")]
 GpusPerWorker = Annotated[
     float | None, typer.Option(help="Share of a GPU for each worker; 0.25 lets four share one.")
 ]
@@ -117,10 +116,10 @@ def fuse(
     model: Model = FuseSettings.model,
     align: Align = FuseSettings.align,
     format: Annotated[  # noqa: A002 - the word users know
-        str, typer.Option(help="jpeg, png, tiff or avif.")
+        OutputFormat, typer.Option(help="Container of the results.")
     ] = FuseSettings.format,
     bits: Annotated[
-        int, typer.Option(help="Bits per channel: 8; 16 for png and tiff; 10 or 12 for avif.")
+        int, typer.Option(help="Bits per channel: 8; 16 for png, tiff, exr; 10 or 12 for avif.")
     ] = FuseSettings.bits,
     quality: Annotated[int, typer.Option(help="1..100, of jpeg and avif.")] = FuseSettings.quality,
     name: Annotated[
@@ -133,7 +132,7 @@ def fuse(
     layout: Layout = "auto",
     twins: Twins = "jpeg",
     workers: Workers = None,
-    device: Device = "auto",
+    device: DeviceChoice = "auto",
     gpus_per_worker: GpusPerWorker = None,
     threads: Threads = None,
     max_failures: Annotated[
@@ -161,7 +160,6 @@ def fuse(
         _out.print(show.estimate_table(estimate_run(source, destination, settings, options)))
         return
     from flows.fuse import fuse_archive
-    from pipeline.fleet import PoolOptions
 
     pool = PoolOptions(
         workers=workers,
@@ -193,7 +191,6 @@ def score(
 ) -> None:
     """Score fused photographs that any tool made, with the report's own measures."""
     from flows.score import score_results
-    from pipeline.fleet import PoolOptions
 
     outcome = score_results(
         stacks,
@@ -242,9 +239,7 @@ def demo(
     """Make an archive of bracketed photographs, fuse it, and show the report."""
     from flows.demo import run_demo
 
-    outcome = run_demo(
-        str(folder), brackets=brackets, megapixels=megapixels, seed=seed, workers=workers
-    )
+    outcome = run_demo(str(folder), brackets, megapixels, seed, PoolOptions(workers=workers))
     _finish(outcome, FailureBudget())
 
 

@@ -10,7 +10,7 @@ from flows.fuse import fuse_archive
 from flows.progress import DemoProgress
 from pipeline import storage
 from pipeline.demo.archive import make_archive
-from pipeline.fleet import PoolOptions
+from pipeline.pool import PoolOptions
 from pipeline.runs import Outcome
 
 __all__ = ["run_demo"]

@@ -13,10 +13,11 @@ from flows.progress import FuseProgress
 from flows.scan import scan_step
 from pipeline import storage
 from pipeline.archive.scan import ScanOptions
-from pipeline.fleet import Fleet, PoolOptions, open_fleet
+from pipeline.fleet import Fleet, open_fleet
 from pipeline.fuse_run import FuseRun, Plan, fuse_chunk, make_plan
 from pipeline.ledger import Ledger
 from pipeline.planning import FuseJob, Settled, check_destination
+from pipeline.pool import PoolOptions
 from pipeline.report.schema import Row
 from pipeline.runs import Counts, Outcome, publish
 from pipeline.settings import FuseSettings

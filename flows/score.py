@@ -10,8 +10,9 @@ from flows.progress import FuseProgress
 from pipeline import storage
 from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
-from pipeline.fleet import PoolOptions, open_fleet
+from pipeline.fleet import open_fleet
 from pipeline.ledger import Ledger
+from pipeline.pool import PoolOptions
 from pipeline.runs import Counts, Outcome, publish
 from pipeline.score_results import ScoreRun, find_results, plan_scores
 from pipeline.settings import AlignMode

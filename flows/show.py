@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["estimate_table", "findings_table", "outcome_table", "scan_table"]
 
 
-def _pairs(title: str, rows: Sequence[tuple[str, str]]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
+def _pairs(title: str, rows: Sequence[tuple[str, str]]) -> Group:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
-    return table
+    return Group(Text(title, style="italic"), table)
 
 
 def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
@@ -44,7 +44,7 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
         ("quarantined", f"{counts.quarantined:,}"),
         ("mean MEF-SSIM", "-" if mean is None else f"{mean:.4f}"),
     ]
-    parts: list[Table | Text] = [_pairs(f"Run {outcome.run_id}", rows)]
+    parts: list[Group | Text] = [_pairs(f"Run {outcome.run_id}", rows)]
     if counts.codes:
         failures = [
             (f"{code} x{n}", escape(CODES[code])) for code, n in sorted(counts.codes.items())
@@ -61,21 +61,22 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
     parts.append(_pairs("\nWhere", [(name, escape(uri)) for name, uri in where]))
     opening = (
         "\nOpen the report:\n"
-        '  python -c "from pipeline.ledger import read_report; '
-        f"print(read_report('{outcome.destination}').to_pandas())\"\n"
-        f"  duckdb -c \"SELECT * FROM read_parquet('{report}/**/*.parquet')\""
+        "  from pipeline.ledger import read_report\n"
+        f"  read_report({outcome.destination!r}).to_pandas()"
     )
     parts.append(Text(opening))
     return Group(*parts)
 
 
-def scan_table(summary: ScanSummary) -> Table:
+def scan_table(summary: ScanSummary) -> Group:
     """What a scan found."""
     rows = [
         ("brackets", f"{summary.brackets:,}"),
         ("frames in brackets", f"{summary.frames:,}"),
         ("singles", f"{summary.singles:,}"),
         ("unreadable", f"{summary.unreadable:,}"),
+        ("RAW+JPEG twins", f"{summary.twins:,}"),
+        ("labels", f"{summary.labels:,}"),
     ]
     rows += [
         (f"  layout {name}", f"{n:,} brackets") for name, n in sorted(summary.by_layout.items())
@@ -87,7 +88,7 @@ def scan_table(summary: ScanSummary) -> Table:
     return _pairs("Scan", rows)
 
 
-def estimate_table(estimate: Estimate) -> Table:
+def estimate_table(estimate: Estimate) -> Group:
     """What a run would do and take."""
     rows = [
         ("brackets", f"{estimate.brackets:,}"),

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -88,7 +87,6 @@ def card(name: str) -> Card:
     file = resources.files("model").joinpath("weights", f"{name}.json")
     facts = json.loads(file.read_text(encoding="utf-8"))
     facts["notes"] = tuple(facts["notes"])
-    facts["scores"] = MappingProxyType(facts["scores"])
     return Card(**facts)
 
 

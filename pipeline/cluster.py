@@ -7,28 +7,18 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 import psutil
 import ray
 
 from pipeline.errors import InfrastructureError
+from pipeline.pool import Resources
 
-__all__ = ["Resources", "connect", "version"]
+__all__ = ["connect", "version"]
 
 _LOCAL_OBJECT_STORE_BYTES = 256 * 2**20  # only report rows travel
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What the connected cluster has in all."""
-
-    cpus: float
-    gpus: float
-    nodes: int
-    local: bool
-    """True for an instance that :func:`connect` started on this machine."""
 
 
 def version() -> str:
@@ -71,7 +61,7 @@ def connect(*, cpus: int | None = None, gpus: int | None = None) -> Iterator[Res
         yield _resources(local=False)
         return
     address = os.environ.get("RAY_ADDRESS")
-    options: dict[str, object] = {
+    options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "runtime_env": {"worker_process_setup_hook": _import_ours_first()},
@@ -103,10 +93,11 @@ def connect(*, cpus: int | None = None, gpus: int | None = None) -> Iterator[Res
 
 
 def _resources(*, local: bool) -> Resources:
-    total = ray.cluster_resources()
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return Resources(
         cpus=float(total.get("CPU", 0.0)),
         gpus=float(total.get("GPU", 0.0)),
-        nodes=sum(1 for node in ray.nodes() if node["Alive"]),
+        nodes=len(alive),
         local=local,
     )

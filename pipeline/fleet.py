@@ -12,32 +12,21 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import cv2
 import ray
 import torch
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from pipeline.cluster import Resources, connect, version
-from pipeline.errors import BracketflowError, InfrastructureError, PhotoError, UsageError
+from pipeline.cluster import connect, version
+from pipeline.errors import BracketflowError, InfrastructureError, PhotoError
 from pipeline.ledger import Ledger
+from pipeline.pool import Device, PoolOptions, PoolPlan, plan_pool
 from pipeline.report.schema import Row
 
-__all__ = [
-    "Device",
-    "Fleet",
-    "Job",
-    "PoolOptions",
-    "PoolPlan",
-    "VisitorRecipe",
-    "open_fleet",
-    "plan_pool",
-]
-
-Device = Literal["auto", "cpu", "cuda"]
+__all__ = ["Fleet", "Job", "Visitor", "VisitorRecipe", "open_fleet"]
 
 _MAX_DEATHS = 2  # how many workers a job may cost before it is given up
 _IN_FLIGHT = 2  # jobs an actor has at hand, so that it never waits for the driver
@@ -65,76 +54,6 @@ class VisitorRecipe(Protocol):
     @property
     def run_id(self) -> str: ...
     def build(self, *, device: str, worker: str) -> Visitor: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolOptions:
-    """How much of the cluster to use. None of it changes a result."""
-
-    workers: int | None = None
-    """Number of actors; by default as many as fit."""
-    device: Device = "auto"
-    """``auto`` takes GPUs where the cluster has some."""
-    gpus_per_worker: float | None = None
-    """Share of a GPU that an actor takes (1 by default); below 1 several share one."""
-    threads_per_worker: int | None = None
-    """Threads of one actor's numerics (2 by default, or what the machine has)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolPlan:
-    """The pool that a cluster gets: checked to fit before any actor starts."""
-
-    workers: int
-    cpus_per_worker: float
-    gpus_per_worker: float
-    threads_per_worker: int
-
-
-def plan_pool(options: PoolOptions, resources: Resources) -> PoolPlan:
-    """Decide on the pool, leaving one CPU of the cluster free for everything else.
-
-    Raises:
-        UsageError: ``option-invalid``, the cluster cannot hold what was asked for.
-    """
-    if options.device == "cuda" and not resources.gpus:
-        raise UsageError(
-            "option-invalid",
-            "--device cuda: this Ray cluster has no GPU; use --device auto or cpu, "
-            "or start Ray where it sees the GPUs.",
-        )
-    use_gpu = options.device == "cuda" or (options.device == "auto" and resources.gpus > 0)
-    share = 0.0
-    if use_gpu:
-        share = 1.0 if options.gpus_per_worker is None else options.gpus_per_worker
-        if not 0 < share <= resources.gpus or (share > 1 and share != int(share)):
-            raise UsageError(
-                "option-invalid",
-                f"--gpus-per-worker {share:g} must be a share (0..1] or a whole number of at "
-                f"most {resources.gpus:g}, which is what the cluster has.",
-            )
-    free = max(resources.cpus - 1, 0.5)
-    threads = options.threads_per_worker or int(min(2, max(resources.cpus, 1)))
-    if use_gpu:
-        fitting = max(int(resources.gpus / share), 1)
-    else:
-        fitting = max(int(free // min(threads, free)), 1)
-    workers = options.workers or fitting
-    if workers < 1 or threads < 1:
-        raise UsageError("option-invalid", "--workers and --threads must be at least 1.")
-    if use_gpu and workers > fitting:
-        raise UsageError(
-            "option-invalid",
-            f"--workers {workers} with {share:g} GPU each does not fit {resources.gpus:g} GPUs; "
-            f"use at most {fitting} or a smaller --gpus-per-worker.",
-        )
-    return PoolPlan(
-        workers=workers,
-        # Never all CPUs: a pool that claims every one of them starves Ray's other tasks.
-        cpus_per_worker=min(float(threads), free / workers),
-        gpus_per_worker=share,
-        threads_per_worker=threads,
-    )
 
 
 @contextlib.contextmanager

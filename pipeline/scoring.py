@@ -72,7 +72,7 @@ def score_pixels(
         _VARIANTS,
         map_side_px=_MAP_SIDE_PX,
     )
-    values: dict[str, float | None] = dict(scored.values)
+    values: dict[str, float | None] = {str(name): one for name, one in scored.values.items()}
     facts = picture.picture_facts(result8)
     columns: dict[str, Any] = {
         "mef_ssim": values.pop("gray_ms3"),

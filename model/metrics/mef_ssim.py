@@ -122,9 +122,9 @@ def score_many(
             columns[variant] = [combine_scales(q) for q in zip(*scales.values(), strict=True)]
         elif variant in GRAY_VARIANTS:
             columns[variant] = scales[int(variant[-1]) - 1]
-    for color in COLOR_VARIANTS:
-        if color in wanted:
-            columns[color] = color_scores(frames, fused, color)
+    colors = color_scores(frames, fused, [v for v in COLOR_VARIANTS if v in wanted])
+    for color, scores in colors.items():
+        columns[color] = scores
     return [
         MefSsim(
             values={v: columns[v][i] if v in columns else None for v in variants},

@@ -12,7 +12,7 @@ where the published code leaves the choice to rounding errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -87,27 +87,47 @@ _VARIANTS: dict[ColorVariant, tuple[_Form, _Luminance, Literal["product", "means
 
 
 def color_scores(
-    frames: Sequence[Rgb8], fused: Sequence[Rgb8], variant: ColorVariant
-) -> list[float]:
-    """Score several fusions of one stack; sides of 8 px at least for ``color_*``."""
-    form, luminance, aggregation = _VARIANTS[variant]
+    frames: Sequence[Rgb8], fused: Sequence[Rgb8], variants: Sequence[ColorVariant]
+) -> dict[ColorVariant, list[float]]:
+    """Score several fusions of one stack; sides of 8 px at least for ``color_*``.
+
+    Variants of one family share all filters.
+    """
+    forms = dict.fromkeys(_VARIANTS[variant][0] for variant in variants)
+    scores: dict[ColorVariant, list[float]] = {}
+    for form in forms:
+        family = [variant for variant in variants if _VARIANTS[variant][0] == form]
+        sums = _family_means(frames, fused, form, {_VARIANTS[variant][1] for variant in family})
+        for variant in family:
+            _, luminance, aggregation = _VARIANTS[variant]
+            scores[variant] = [
+                product if aggregation == "product" else similarity * structure
+                for product, similarity, structure in sums[luminance]
+            ]
+    return scores
+
+
+def _family_means(
+    frames: Sequence[Rgb8], fused: Sequence[Rgb8], form: _Form, luminances: Iterable[_Luminance]
+) -> dict[_Luminance, list[tuple[float, float, float]]]:
+    """Means over the map of luminance * structure, luminance and structure, of every fusion."""
     height, width = frames[0].shape[:2]
     lost = form.window.size - 1 - 2 * form.padding
     global_means = _global_means(frames, form)
-    products, luminances, structures = ([0.0] * len(fused) for _ in range(3))
+    sums = {kind: torch.zeros(len(fused), 3, dtype=torch.float64) for kind in luminances}
     for start, stop in strips(height - lost, width):
-        x = _rows(frames, form, start, stop, height)
-        reference = _reference(x, form, luminance, global_means)
+        reference = _reference(_rows(frames, form, start, stop, height), form, global_means)
         for index, picture in enumerate(fused):
             y = _rows([picture], form, start, stop, height)[0]
-            similarity, structure = reference.compare(y)
-            products[index] += (similarity * structure).sum().item()
-            luminances[index] += similarity.sum().item()
-            structures[index] += structure.sum().item()
+            mean, structure = reference.compare(y)
+            for kind, total in sums.items():
+                similarity = reference.luminance_similarity(mean, kind)
+                maps = torch.stack([similarity * structure, similarity, structure])
+                total[index] += maps.sum((1, 2))
     count = (height - lost) * (width - lost)
-    if aggregation == "product":
-        return [product / count for product in products]
-    return [lum / count * (cs / count) for lum, cs in zip(luminances, structures, strict=True)]
+    return {
+        kind: [(p, s, c) for p, s, c in (total / count).tolist()] for kind, total in sums.items()
+    }
 
 
 def _rows(
@@ -141,40 +161,39 @@ def _global_means(frames: Sequence[Rgb8], form: _Form) -> torch.Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reference:
-    """The reference patches of a strip: K frames, which one rules where, and how bright to be.
-
-    ``luminance`` is None where brightness does not count.
-    """
+    """The reference patches of a strip: K frames, which one rules where, and how bright to be."""
 
     form: _Form
     frames: torch.Tensor
     totals: torch.Tensor
     selected: torch.Tensor
     variance: torch.Tensor
-    luminance: torch.Tensor | None
+    adaptive_mean: torch.Tensor
+    patch_mean: torch.Tensor
 
     def compare(self, fused: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Luminance and structure similarity maps (h, w) of a fused strip (C, rows, width)."""
-        mass = self.form.window.mass * fused.shape[0]
+        """Local mean and structure similarity (h, w) of a fused strip (C, rows, width)."""
         total = self.form.window.total(fused.sum(0))
-        mean = total / mass
         variance = _covariance(fused, fused, total, total, self.form)
         covariances = [
             _covariance(frame, fused, frame_total, total, self.form)
             for frame, frame_total in zip(self.frames, self.totals, strict=True)
         ]
         covariance = torch.stack(covariances).gather(0, self.selected)[0]
-        c1, c2 = ((factor * self.form.peak) ** 2 for factor in (0.01, 0.03))
+        c2 = (0.03 * self.form.peak) ** 2
         structure = (2 * covariance + c2) / (variance + self.variance + c2)
-        if self.luminance is None:
-            return torch.ones_like(structure), structure
-        above = 2 * mean * self.luminance + c1
-        return above / (mean.square() + self.luminance.square() + c1), structure
+        return total / (self.form.window.mass * fused.shape[0]), structure
+
+    def luminance_similarity(self, mean: torch.Tensor, kind: _Luminance) -> torch.Tensor:
+        """Luminance similarity (h, w) of a fused strip with these local means."""
+        if kind == "none":
+            return torch.ones_like(mean)
+        wanted = self.adaptive_mean if kind == "adaptive" else self.patch_mean
+        c1 = (0.01 * self.form.peak) ** 2
+        return (2 * mean * wanted + c1) / (mean.square() + wanted.square() + c1)
 
 
-def _reference(
-    frames: torch.Tensor, form: _Form, luminance: _Luminance, global_means: torch.Tensor
-) -> _Reference:
+def _reference(frames: torch.Tensor, form: _Form, global_means: torch.Tensor) -> _Reference:
     totals = form.window.total(frames.sum(1))
     variances = torch.stack(
         [_covariance(x, x, t, t, form) for x, t in zip(frames, totals, strict=True)]
@@ -182,20 +201,16 @@ def _reference(
     means = totals / (form.window.mass * frames.shape[1])
     strongest = variances == variances.amax(0)
     selected = means.where(strongest, -1.0).argmax(0, keepdim=True)
-    wanted: torch.Tensor | None = None
-    if luminance == "patch":
-        wanted = means.gather(0, selected)[0]
-    elif luminance == "adaptive":
-        distance = (means / form.peak - 0.5).square() + (global_means - 0.5).square()
-        weights = (distance / (-2 * _SIGMA**2)).exp()
-        wanted = (weights * means).sum(0) / weights.sum(0)
+    distance = (means / form.peak - 0.5).square() + (global_means - 0.5).square()
+    weights = (distance / (-2 * _SIGMA**2)).exp()
     return _Reference(
         form=form,
         frames=frames,
         totals=totals,
         selected=selected,
         variance=variances.gather(0, selected)[0],
-        luminance=wanted,
+        adaptive_mean=(weights * means).sum(0) / weights.sum(0),
+        patch_mean=means.gather(0, selected)[0],
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -51,12 +52,9 @@ def coarse_motions(
         rotation = _rotation(turn)
         planes = frame.planes
         if turn:
-            planes = cv2.warpPerspective(
-                planes,
-                frame.to_pixels @ rotation @ np.linalg.inv(frame.to_pixels),
-                (width, height),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            )
+            turned = frame.to_pixels @ rotation @ np.linalg.inv(frame.to_pixels)
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            planes = cast(Plane, cv2.warpPerspective(planes, turned, (width, height), flags=flags))
         weight_2, value_2, energy_2 = spectra(planes)
         overlap = correlate(weight_1, weight_2)
         scale = correlate(energy_1, weight_2) * correlate(weight_1, energy_2)

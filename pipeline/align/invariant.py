@@ -18,6 +18,7 @@ clipped is plain to see.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -37,6 +38,7 @@ _TONES = 4096
 _LEAST_BAND = 0.05  # of the pixels, between what one frame buries and the other clips
 
 Plane = NDArray[np.float32]
+Channel = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +63,12 @@ def tones_of(frame: Pixels, long_side: int) -> Plane:
     """(h, w) float32 in 0..1: the green channel, area-averaged to at most ``long_side``."""
     height, width = frame.shape[:2]
     scale = min(1.0, long_side / max(height, width))
-    small = frame
+    green: Channel = frame[..., 1].copy()
     if scale < 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        green = cast(Channel, cv2.resize(green, size, interpolation=cv2.INTER_AREA))
     peak = 65535.0 if frame.dtype == np.uint16 else 255.0
-    return np.asarray(small[..., 1].astype(np.float32) / np.float32(peak))
+    return np.asarray(green.astype(np.float32) / np.float32(peak))
 
 
 def match_tones(one: Plane, other: Plane) -> tuple[Plane, Plane] | None:
@@ -106,10 +108,12 @@ def halvings(plane: Plane) -> tuple[Plane, ...]:
 
 def level_of(tones: Plane, full_height: int, full_width: int) -> Level:
     """The level of a plane of matched tones (h, w), which may be reduced from the full size."""
-    smooth = cv2.GaussianBlur(tones, (5, 5), 1.0, borderType=cv2.BORDER_REFLECT_101)
+    blurred = cv2.GaussianBlur(tones, (5, 5), 1.0, borderType=cv2.BORDER_REFLECT_101)
+    smooth = cast(Plane, blurred)
 
     def local(plane: Plane) -> Plane:
-        return np.asarray(cv2.blur(plane, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT_101))
+        mean = cv2.blur(plane, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT_101)
+        return cast(Plane, mean)
 
     # The contrast after subtracting the mean: E[x^2] - E[x]^2 of float32 would drown in rounding.
     centred = smooth - local(smooth)
@@ -119,7 +123,7 @@ def level_of(tones: Plane, full_height: int, full_width: int) -> Level:
     weight = variance / (variance + 4.0 * noise)
     return Level(
         planes=np.asarray(cv2.merge([normal, weight])),
-        to_pixels=level_matrix(*tones.shape, full_height, full_width),
+        to_pixels=level_matrix(tones.shape[0], tones.shape[1], full_height, full_width),
     )
 
 

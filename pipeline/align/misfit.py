@@ -159,7 +159,7 @@ def _misfit_of_blocks(
     """Misfit per block, over all usable blocks together, and which blocks are usable."""
 
     def total(x: Vector) -> Vector:
-        return np.bincount(samples.block, weight * x, _BLOCKS)
+        return np.bincount(samples.block, weight * x, _BLOCKS).astype(np.float64)
 
     cross = total(samples.value * value)
     scale = np.sqrt(total(samples.value**2) * total(value**2)) + 1e-12
@@ -179,7 +179,7 @@ def shift_of_blocks(samples: Samples, level: Level, motion: Matrix) -> Vector | 
     gx, gy = samples.slope
 
     def total(x: Vector) -> Vector:
-        return np.bincount(samples.block, x, _BLOCKS)
+        return np.bincount(samples.block, x, _BLOCKS).astype(np.float64)
 
     for _ in range(3):
         value, weight = look_up(samples, level, points + shift[:, samples.block])

@@ -29,6 +29,8 @@ _SAMPLES, _SAMPLES_COARSE = 16_000, 4_000
 _RETURN_PX = 1.0  # of the reduced picture
 _LEAST_TRAVEL_PX = 1.0  # of a coarser level, to be judged there
 _LEAST_CORRELATION = 0.2
+_MOST_MISFIT = 0.7
+_AS_WELL = 1.05  # times the misfit of the best kind
 _TURNS = tuple(math.radians(a) for a in range(-5, 6))
 _STARTS = 4
 
@@ -74,7 +76,7 @@ class View:
     def still_px(self) -> float:
         """Full pixels up to which a shift counts as none."""
         reduction = max(self.size) / max(self.tones[-1].shape)
-        return max(_STILL_PX, _STILL_REDUCED_PX * reduction)
+        return float(max(_STILL_PX, _STILL_REDUCED_PX * reduction))
 
 
 def views_of(reference: Plane, frame: Plane, size: tuple[int, int]) -> tuple[View, View] | None:
@@ -139,7 +141,8 @@ def register(reference: View, frame: View) -> Pair:
     reason = _verdict(reference, frame, motion)
     if reason:
         return Pair(state="unsure", reason=reason)
-    back = refine(frame.samples(last), reference.level(last), np.linalg.inv(motion), (kind,))
+    inverse = np.asarray(np.linalg.inv(motion), np.float64)
+    back = refine(frame.samples(last), reference.level(last), inverse, (kind,))
     if back is None or _travel(reference, motion @ back) * samples.unit_px > _RETURN_PX:
         return Pair(state="unsure", reason="the way back leads elsewhere")
     return Pair(state="moved", motion=motion, kind=kind)
@@ -163,14 +166,14 @@ def _ascend(reference: View, frame: View) -> Matrix | None:
     samples, level = reference.samples(0), frame.level(0)
     starts = coarse_motions(reference.level(0), level, _TURNS)
     starts.sort(key=lambda start: -start[0])
-    best, motion = math.inf, None
+    best, motion = 0.0, None
     for start in [matrix for _, matrix in starts[:_STARTS]] + [np.eye(3)]:
         end = refine(samples, level, start, ("translation", "euclidean"))
         if end is None or reject_reason(end, *reference.size):
             continue
-        found = misfit(samples, level, end)
-        if found is not None and found < best:
-            best, motion = found, end
+        score = correlation(samples, level, end)
+        if score > best:
+            best, motion = score, end
     if motion is None:
         return None
     for i in range(1, reference.depth - 1):
@@ -202,9 +205,12 @@ def _fit(
 
 
 def _poorest(candidates: Sequence[_Candidate]) -> tuple[Kind, Matrix]:
-    """The poorest kind that fits about as well as any: richer ones also fit the noise."""
+    """The poorest kind that fits about as well as any.
+
+    Richer ones also fit the noise, and go astray where there is no texture to hold them.
+    """
     least = min(found for found, _, _ in candidates)
-    return next((k, m) for found, k, m in candidates if found <= 1.01 * least + 1e-4)
+    return next((k, m) for found, k, m in candidates if found <= _AS_WELL * least + 1e-4)
 
 
 def _verdict(reference: View, frame: View, motion: Matrix) -> str:
@@ -230,7 +236,7 @@ def _doubt(samples: Samples, level: Level, motion: Matrix, travel_px: float) -> 
     found = compare(samples, level, np.eye(3), motion)
     if found is None or found.blocks < _LEAST_BLOCKS:
         return NO_TEXTURE
-    if found.after > 0.9 * found.before:
+    if found.after > min(0.9 * found.before, _MOST_MISFIT):
         return "moving it would not make it fit clearly better"
     if found.better < max(0.5 * found.blocks, 3.0 * found.worse):
         return "too few parts of the picture agree on one motion"

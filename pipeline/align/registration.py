@@ -131,7 +131,9 @@ def align(
     moved = tuple(not is_identity(t) for t in transforms)
     kinds = [p.kind for p, m in zip(places, moved, strict=True) if m]
     shift, residual, unmeasured = _measure(pairs, places, transforms, base)
-    notes += [f"frame {k + 1}: how well it lies cannot be measured" for k in unmeasured]
+    notes += [
+        f"frame {k + 1}: how well it lies cannot be measured" for k in unmeasured if places[k].known
+    ]
     return Alignment(
         frames=apply(frames, transforms, crop),
         crop=crop,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -97,13 +98,14 @@ def _one(frame: Pixels, transform: Transform, crop: Crop) -> Pixels:
     if is_identity(transform):
         if (top, left, height, width) == (0, 0, *frame.shape[:2]):
             return frame
-        return np.ascontiguousarray(frame[top : top + height, left : left + width])
+        cut: Pixels = frame[top : top + height, left : left + width].copy()
+        return cut
     offset = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
-    moved: Pixels = cv2.warpPerspective(
+    moved = cv2.warpPerspective(
         np.ascontiguousarray(frame),
         to_matrix(transform) @ offset,
         (width, height),
         flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-    return moved
+    return cast(Pixels, moved)

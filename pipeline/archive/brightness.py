@@ -7,16 +7,13 @@ is one bracket only if its pictures look like one view under different exposures
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from pipeline.errors import PhotoError
 from pipeline.images.reading import Limits, read_header, read_photo
 from pipeline.storage import open_read
 
@@ -50,9 +47,11 @@ def thumbnail(uri: str, limits: Limits | None = None) -> Thumbnail:
         PhotoError: the file cannot be read.
     """
     caps = limits or Limits()
-    if read_header(uri, limits=caps).format == "jpeg":
-        luma: Thumbnail = _reduced_jpeg(uri)
-    else:
+    header = read_header(uri, limits=caps)
+    luma = None
+    if header.format == "jpeg":
+        luma = _reduced_jpeg(uri, min(header.width, header.height) // _SIZE)
+    if luma is None:
         pixels = read_photo(uri, limits=caps).pixels
         peak = 65535.0 if pixels.dtype == np.uint16 else 255.0
         small = cv2.resize(pixels, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
@@ -100,14 +99,21 @@ def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return (np.cumsum(counts) - counts / 2.0)[inverse]
 
 
-def _reduced_jpeg(uri: str) -> NDArray[np.float32]:
+def _reduced_jpeg(uri: str, reduction: int) -> Thumbnail | None:
+    """Luma of a JPEG whose header has been checked, None where only the full decoder copes."""
+    modes = {
+        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+        1: cv2.IMREAD_GRAYSCALE,
+    }
+    mode = next(modes[scale] for scale in modes if scale <= max(1, reduction))
+    with open_read(uri) as handle:
+        data = np.frombuffer(handle.read(), np.uint8)
     try:
-        with open_read(uri) as handle:
-            data = handle.read()
-        with Image.open(io.BytesIO(data), formats=("JPEG", "MPO")) as image:
-            image.draft("L", (2 * _SIZE, 2 * _SIZE))
-            return np.asarray(image.convert("L"), np.float32) / np.float32(255.0)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PhotoError(
-            "decode-failed", f"{uri} cannot be decoded ({error}); restore it from a backup."
-        ) from error
+        pixels = cv2.imdecode(data, mode)
+    except cv2.error:
+        return None
+    if pixels is None:
+        return None
+    return np.asarray(pixels, np.float32) / np.float32(255.0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Photographers' folders: brackets among mixed files straight from the camera.
 
-1. Frames are parted by camera body, format, upright pixel size and file-name prefix, so that two
-   cameras in one folder do not disturb each other.
+1. Frames are parted by camera body, format and file-name prefix, so that two cameras in one folder
+   do not disturb each other.
 2. Each part is put in order of capture: time, then the camera's file counter, which may roll over.
 3. The *idle gap* before a frame, the time in which the camera did nothing, cuts the row into
    bursts. Exposures and the dark frames after them are taken off the difference of the stamps, so
@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,7 +28,8 @@ from pipeline.archive.pattern import (
     counter,
     split,
 )
-from pipeline.archive.shot import Shot, extension, natural_key
+from pipeline.archive.shot import Shot, natural_key
+from pipeline.archive.streams import streams
 from pipeline.bracket import Bracket
 
 __all__ = ["Group", "group", "idle_gap_s", "to_bracket"]
@@ -64,7 +65,7 @@ def group(
         exactly one of the two.
     """
     frames = range(max(2, min_frames), max_frames + 1)
-    parts = _parts(shots)
+    parts = streams(shots)
     bursts: list[tuple[list[Shot], list[float], float]] = []
     for part in parts:
         bursts += _bursts(part, max_gap_s)
@@ -127,42 +128,6 @@ def idle_gap_s(one: Shot, other: Shot) -> float | None:
     return max(0.0, min(possible, default=0.0))
 
 
-def _parts(shots: Iterable[Shot]) -> list[list[Shot]]:
-    """Shots with an exposure, by what must be the same within a bracket, in order of capture."""
-    parts: dict[tuple[object, ...], list[Shot]] = {}
-    for shot in shots:
-        if shot.ev is None:
-            continue
-        number = counter(shot.path)
-        key = (
-            shot.camera or "",
-            extension(shot.path),
-            shot.width,
-            shot.height,
-            shot.captured_s is None,
-            number[0] if number else None,
-        )
-        parts.setdefault(key, []).append(shot)
-    return [_in_order(part) for part in parts.values()]
-
-
-def _in_order(shots: list[Shot]) -> list[Shot]:
-    """By capture time; within one second-long tick by the counter, across its roll-over."""
-    ordered = sorted(shots, key=lambda s: (s.captured_s or 0.0, natural_key(s.path)))
-    start = 0
-    for stop in range(1, len(ordered) + 1):
-        if stop < len(ordered) and ordered[stop].captured_s == ordered[start].captured_s:
-            continue
-        tick = ordered[start:stop]
-        numbers = [n[1] for n in (counter(s.path) for s in tick) if n is not None]
-        if len(numbers) == len(tick) > 1 and max(numbers) >= 9900 and min(numbers) < 100:
-            rolled = [n + 10_000 if n < 5_000 else n for n in numbers]
-            pairs = sorted(zip(rolled, tick, strict=True), key=lambda pair: pair[0])
-            ordered[start:stop] = [shot for _, shot in pairs]
-        start = stop
-    return ordered
-
-
 def _bursts(part: list[Shot], max_gap_s: float) -> list[tuple[list[Shot], list[float], float]]:
     """Cut at long pauses: shots, idle seconds before each, blur of the clock (seconds)."""
     stamps = [shot.captured_s for shot in part]
@@ -176,12 +141,17 @@ def _bursts(part: list[Shot], max_gap_s: float) -> list[tuple[list[Shot], list[f
         before = part[index - 1]
         gap = idle_gap_s(before, shot)
         idle = _counter_gap(before, shot, max_gap_s) if gap is None else max(0.0, gap - blur)
-        if idle > max_gap_s:
+        if idle > max_gap_s or not _same_size(before, shot):
             bursts.append(([shot], [0.0], blur))
         else:
             bursts[-1][0].append(shot)
             bursts[-1][1].append(idle)
     return bursts
+
+
+def _same_size(one: Shot, other: Shot) -> bool:
+    """Upright size, so that a camera turned to portrait ends a bracket."""
+    return (one.width, one.height) == (other.width, other.height)
 
 
 def _counter_gap(one: Shot, other: Shot, max_gap_s: float) -> float:
@@ -206,6 +176,7 @@ def _runs(left: list[Shot], part: list[Shot], frames: range) -> list[list[Shot]]
                 position[shot.file.uri] == position[before.file.uri] + 1
                 and gap is not None
                 and gap <= _SLOW_GAP_S
+                and _same_size(before, shot)
                 and abs(step) >= MIN_STEP_EV
                 and rising in (None, step > 0)
             ):
@@ -222,7 +193,7 @@ def _slow(run: Sequence[Shot], *, any_order: bool) -> Group | None:
     gaps = [idle_gap_s(one, other) for one, other in pairwise(run)]
     if any(gap is None or gap > _SLOW_GAP_S for gap in gaps):
         return None
-    if len({(shot.f_number, shot.iso) for shot in run}) > 1:
+    if len({(shot.f_number, shot.iso, shot.width, shot.height) for shot in run}) > 1:
         return None
     ladder = sorted(shot.ev or 0.0 for shot in run)
     if min(brighter - darker for darker, brighter in pairwise(ladder)) < MIN_TAGGED_STEP_EV:

@@ -73,9 +73,10 @@ def read_exposures(file: FileInfo, names: Sequence[str]) -> Exposures | None:
 
 def parse_exposures(text: str, names: Sequence[str]) -> Exposures | None:
     """The exposures in a text, for frames in the order of ``names``; None where it does not fit."""
-    lines = [line.split("#")[0].strip() for line in text.replace("\ufeff", "").splitlines()]
+    text = text.replace("\ufeff", "")
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
     rows = [re.split(r"[\s,;]+", line.strip(",; ")) for line in lines if line]
-    table = _table(rows, names)
+    table = _table(rows, names, header=text.partition("\n")[0])
     if table is not None:
         return table
     numbers = [[_number(cell) for cell in row] for row in rows]
@@ -94,13 +95,20 @@ def parse_exposures(text: str, names: Sequence[str]) -> Exposures | None:
     return _from_evs(flat)
 
 
-def _table(rows: Sequence[Sequence[str]], names: Sequence[str]) -> Exposures | None:
-    """Rows of file name and 1/t; the table may list more files than there are."""
-    rates = {row[0].casefold(): _number(row[1]) for row in rows if len(row) > 1}
-    wanted = [rates.get(posixpath.basename(name).casefold()) for name in names]
-    if not names or any(rate is None or rate <= 0 for rate in wanted):
+def _table(rows: Sequence[Sequence[str]], names: Sequence[str], header: str) -> Exposures | None:
+    """Rows of file name and 1/t, or t if the header calls the first column exposure.
+
+    The table may list more files than there are.
+    """
+    cells = {row[0].casefold(): _number(row[1]) for row in rows if len(row) > 1}
+    found = [cells.get(posixpath.basename(name).casefold()) for name in names]
+    numbers = [number for number in found if number is not None and number > 0]
+    if not names or len(numbers) < len(names):
         return None
-    return _from_times([1.0 / rate for rate in wanted if rate is not None])
+    titles = header.lstrip("# ").casefold().split()
+    if titles[1:2] == ["exposure"]:
+        return _from_times(numbers)
+    return _from_times([1.0 / number for number in numbers])
 
 
 def _geometric(values: Sequence[float]) -> bool:

@@ -2,8 +2,8 @@
 """One folder per bracket, without exposure data.
 
 The pictures of a folder are one bracket if they have one size and look like one view under
-different exposures. Where the whole folder does not, its parts by file type are tried: results of
-other tools often lie beside the frames.
+different exposures. Its parts by file type are tried first: results of other tools often lie beside
+the frames.
 """
 
 from __future__ import annotations
@@ -72,11 +72,12 @@ def _family(path: str) -> str:
 
 
 _LEVELS: tuple[Callable[[Shot], object], ...] = (
-    lambda shot: None,
     lambda shot: extension(shot.path),
+    lambda shot: None,
     lambda shot: (extension(shot.path), _family(shot.path)),
 )
-"""What the frames of a bracket must share, tried from all of the folder to like names only."""
+"""What the frames of a bracket share: tried by file type (the results of other tools often have
+another), then all of the folder, then like names."""
 
 
 def _bracket(

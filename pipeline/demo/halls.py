@@ -159,13 +159,13 @@ def church(rng: np.random.Generator) -> Stage:
         ),
         suns=(
             Sun(
-                towards=(1.0, 0.62, float(rng.uniform(-0.12, 0.3))),
+                towards=(1.0, 0.55, float(rng.uniform(-0.12, 0.3))),
                 light=(900.0, 800.0, 640.0), passes=beam(right),
             ),
         ),
         haze=Haze(density=0.0011, glow=(0.2, 0.19, 0.2), reach=30, steps=24),
         sky=view,
-        ambient=bounced((0.16, 0.13, 0.11), (0.10, 0.09, 0.09), (-5.6, 0, -9), (5.6, 6.6, 24)),
+        ambient=bounced((0.30, 0.25, 0.21), (0.2, 0.18, 0.18), (-5.6, 0, -9), (5.6, 6.6, 24)),
     )  # fmt: skip
 
 
@@ -396,7 +396,7 @@ def tunnel(rng: np.random.Generator) -> Stage:
         mortar_colour=(0.17, 0.16, 0.145),
     )
     wall = _soot(noise, wall)
-    view = day_view(noise, level=60.0, eye_level=-0.01, turn=float(rng.uniform(0, 6)))
+    view = day_view(noise, level=36.0, eye_level=-0.01, turn=float(rng.uniform(0, 6)))
     far = 16.0
 
     def gravel(hits: Hits) -> Surface:
@@ -439,12 +439,12 @@ def tunnel(rng: np.random.Generator) -> Stage:
         lights=(
             AreaLight(
                 corner=(-2.5, 0.1, far), along=(5, 0, 0), across=(0, 4.0, 0), facing=(0, 0, -1),
-                radiance=(22.0, 24.0, 27.0), samples=10,
+                radiance=(15.0, 16.5, 18.5), samples=10,
             ),
             PointLight(at=(2.3, 2.6, 2.2), intensity=(0.9, 0.5, 0.2), samples=1, shadows=False),
         ),
         suns=(
-            Sun(towards=(float(rng.uniform(0.3, 0.55)), 0.75, 0.9), light=(520.0, 470.0, 390.0),
+            Sun(towards=(float(rng.uniform(0.3, 0.55)), 0.75, 0.9), light=(380.0, 340.0, 285.0),
                 passes=_mouth(far)),
         ),
         haze=Haze(density=0.003, glow=(0.02, 0.022, 0.026), reach=20, steps=16),
@@ -459,7 +459,7 @@ def _soot(noise: Noise, wall: Material) -> Material:
     def material(hits: Hits) -> Surface:
         surface = wall(hits)
         crown = smoothstep(1.8, 4.2, hits.p[1])
-        streak = smoothstep(0.5, 1.6, noise.rough(hits.p[2] * 0.22, hits.p[1] * 0.015))
+        streak = smoothstep(1.0, 2.2, noise.rough(hits.p[2] * 0.22, hits.p[1] * 0.015))
         tone = (1 - 0.7 * crown) * np.exp(
             0.3 * noise.smooth(hits.p[2] * 0.08, hits.p[1] * 0.08 + hits.p[0] * 0.05)
         )
@@ -469,7 +469,7 @@ def _soot(noise: Noise, wall: Material) -> Material:
             0.0, 1.0, noise.rough(hits.p[2] * 0.3, hits.p[1] * 0.5)
         )
         green = tinted((0.06, 0.10, 0.03), tone)
-        albedo = albedo + (lime - albedo) * (0.5 * streak)
+        albedo = albedo + (lime - albedo) * (0.4 * streak)
         albedo = albedo + (green - albedo) * (0.8 * moss)
         return Surface(albedo=np.clip(albedo, 0.003, 0.9))
 

@@ -111,7 +111,7 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
     x, y = coordinates(height, width)
     side = float(rng.choice([-1.0, 1.0]))
     sun = (side * 0.8, 0.42, 0.35)
-    land = raise_land(rng, span=12.0, peak=2.6, sun=sun)
+    land = raise_land(rng, span=12.0, peak=2.1, sun=sun)
     horizon = 0.50
     eye_x, eye_z = float(rng.uniform(0, 12)), float(rng.uniform(0, 12))
     ground = float(land.read(land.height, np.full((1, 1), eye_x), np.full((1, 1), eye_z))[0, 0])
@@ -121,7 +121,7 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
     )  # fmt: skip
     up = np.clip((horizon - y) / horizon, -0.2, 1)
     sky = gradient(up, [(-0.2, (2.2, 2.4, 2.7)), (0.1, (1.8, 2.2, 2.9)), (1.0, (0.32, 0.7, 1.9))])
-    sun_at = (side * 0.78, 0.08)
+    sun_at = (side * 0.72 * float(x.max()), 0.10)
     r = np.hypot(x - sun_at[0], y - sun_at[1])
     sky = sky + np.exp(-r * 5)[..., None] * np.array([5, 4.6, 3.8], np.float32)
     sky = clouded(
@@ -133,14 +133,17 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
 
     sx, sz = land.read(land.slope_x, px, pz), land.read(land.slope_z, px, pz)
     near = np.clip(0.5 / distance, 0, 1)
+    size = np.minimum(distance, 14.0) / (height * 1.15)  # what a pixel covers, in map units
     drift_x = noise.rough(px * 0.9, pz * 0.9) - noise.rough(px * 0.9 + 0.004, pz * 0.9)
     drift_z = noise.rough(px * 5.1, pz * 4.3) - noise.rough(px * 5.1, pz * 4.3 + 0.01)
-    sx, sz = sx + 0.9 * drift_x, sz + 0.5 * drift_z * near
+    sx, sz = sx + 0.5 * drift_x, sz + 0.3 * drift_z * near
     length = np.sqrt(sx * sx + sz * sz + 1)
     cosine = np.clip((-sx * sun[0] + sun[1] - sz * sun[2]) / length / np.sqrt(0.94), 0, 1)
     sunlit = land.read(land.sunlit, px, pz) * cosine
-    steep = smoothstep(0.75, 1.15, np.hypot(sx, sz) + 0.22 * noise.rough(px * 1.7, pz * 1.7))
-    snow_tone = 0.86 + 0.04 * noise.rough(px * 3, pz * 3) + 0.03 * noise.rough(px * 19, pz * 19)
+    steep = smoothstep(0.95, 1.35, np.hypot(sx, sz) + 0.25 * noise.rough(px * 1.7, pz * 1.7, size))
+    snow_tone = 0.86 + 0.05 * noise.rough(px * 3, pz * 3, size * 3) + 0.04 * noise.rough(
+        px * 19, pz * 19, size * 19
+    )
     sparkle = (noise.rough(px * 61, pz * 61) > 2.7) * near
     rock = np.array([0.17, 0.15, 0.14], np.float32) * np.exp(
         0.45 * noise.rough(px * 2.3, pz * 2.3 + sx)
@@ -151,8 +154,8 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
         1 + 3 * sparkle[..., None]
     ) + np.array([0.32, 0.5, 0.9], np.float32) * (0.6 + 0.4 / length[..., None])
     level = land.read(land.height, px, pz)
-    woods = smoothstep(-0.1, 0.35, noise.rough(px * 0.8, pz * 0.8) - (level - 0.75) * 2.2)
-    firs = woods * smoothstep(0.1, 0.7, noise.rough(px * 7, pz * 5)) * (1 - steep)
+    woods = smoothstep(0.2, 0.7, noise.rough(px * 0.35, pz * 0.35, size) - (level - 0.45) * 2.2)
+    firs = woods * smoothstep(-0.3, 0.5, noise.rough(px * 4, pz * 3, size * 4)) * (1 - steep)
     far_enough = smoothstep(0.7, 1.4, distance)
     tree = np.array([0.025, 0.045, 0.03], np.float32) * (1 + 0.5 * sunlit[..., None])
     albedo = albedo + (tree - albedo) * (0.9 * firs * far_enough)[..., None]

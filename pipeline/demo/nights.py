@@ -189,7 +189,7 @@ def _facade(
         goods = noise.hashed(np.floor(fx * 9), np.floor(y * 6), salt=salt + 6)
         tint = np.stack([noise.hashed(np.floor(fx * 9), np.floor(y * 6), salt + c) for c in (7, 8, 9)])
         shelf = np.mod(y * 6, 1) > 0.16
-        shine = np.where(goods > 0.35, tint * 0.8 + 0.1, np.float32(0.95)) * np.where(shelf, 1, 0.15)
+        shine = np.where(goods > 0.35, (tint * 0.35 + 0.2) * (0.3 + goods), np.float32(0.35)) * np.where(shelf, 1, 0.25)
         spot = 14.0 * np.exp(-((y - 2.3) ** 2) * 1.3) + 5.0
         bars = (np.abs(np.abs(fx) - pitch * 0.14) < 0.02) | (np.abs(y - 2.15) < 0.02)
         window = low & shop & ~bars
@@ -273,9 +273,9 @@ def desk(rng: np.random.Generator) -> Stage:
         Cylinder(x=lamp_x, z=lamp_z, radius=0.012, bottom=0.78, top=1.3, material=brass,
                  casts=False),
         Cylinder(x=lamp_x, z=lamp_z, radius=0.22, bottom=1.17, top=1.36, top_radius=0.10,
-                 casts=False, material=_shade(noise, (0.9, 4.2, 1.4))),
+                 casts=False, material=_shade(noise, (0.10, 0.85, 0.25))),
         Sphere(center=(lamp_x, 1.19, lamp_z), radius=0.045, casts=False,
-               material=glowing((1500, 980, 520))),
+               material=glowing((500, 330, 170))),
         # cup, pencil holder, ink, globe
         Cylinder(x=0.22, z=0.66, radius=0.034, bottom=0.757, top=0.85, top_radius=0.045,
                  material=china),
@@ -308,7 +308,7 @@ def desk(rng: np.random.Generator) -> Stage:
                       facing=(0, 0, -1), radiance=(0.010, 0.016, 0.035), samples=4),
         ),
         sky=view,
-        ambient=bounced((0.05, 0.032, 0.018), (0.012, 0.010, 0.010), (-2.4, -9, -9),
+        ambient=bounced((0.12, 0.08, 0.045), (0.03, 0.025, 0.025), (-2.4, -9, -9),
                         (2.4, 2.6, 1.5)),
     )  # fmt: skip
 
@@ -340,7 +340,7 @@ def _shade(noise: Noise, colour: Vector) -> Material:
     def material(hits: Hits) -> Surface:
         t = (hits.p[1] - hits.lo[1]) / (hits.hi[1] - hits.lo[1])
         tone = (1.4 - 0.9 * t) * np.exp(0.1 * noise.rough(hits.u * 3, hits.v * 3))
-        tone = np.where(hits.n[1] < -0.5, 14.0, tone)
+        tone = np.where(hits.n[1] < -0.5, 20.0, tone)
         light = np.array(colour, np.float32)[:, None] * tone
         return Surface(albedo=np.full_like(hits.p, 0.15), emission=light.astype(np.float32))
 
@@ -389,9 +389,9 @@ def candle_table(rng: np.random.Generator) -> Stage:
             Cylinder(x=x, z=z, radius=0.0025, bottom=top, top=top + 0.014, casts=False,
                      material=matt((0.01, 0.01, 0.01))),
             Cylinder(x=x, z=z, radius=0.0105, bottom=top + 0.008, top=top + 0.027, casts=False,
-                     top_radius=0.0125, material=glowing((420, 200, 60))),
+                     top_radius=0.0125, material=glowing((90, 43, 13))),
             Cylinder(x=x, z=z, radius=0.0125, bottom=top + 0.027, top=top + 0.072, casts=False,
-                     top_radius=0.0008, material=glowing((1100, 620, 210))),
+                     top_radius=0.0008, material=glowing((200, 112, 38))),
         ]  # fmt: skip
         lights.append(
             PointLight(at=(x, top + 0.05, z), intensity=(0.62, 0.33, 0.115), radius=0.03,
@@ -438,7 +438,7 @@ def candle_table(rng: np.random.Generator) -> Stage:
         eye=Eye(at=(0.05, 1.16, -0.62), yaw=0.0, pitch=-0.16, view=1.15),
         solids=solids, lights=lights,
         sky=lambda d: np.zeros_like(d),
-        ambient=bounced((0.022, 0.012, 0.006), (0.009, 0.006, 0.004), (-2.2, -9, -9),
+        ambient=bounced((0.07, 0.04, 0.022), (0.03, 0.02, 0.013), (-2.2, -9, -9),
                         (2.2, 2.5, 2.1)),
     )  # fmt: skip
 

@@ -42,11 +42,11 @@ def raise_land(
     rng: np.random.Generator, *, span: float, peak: float, sun: tuple[float, float, float]
 ) -> Land:
     """Ridged mountains up to ``peak`` high; ``sun`` points towards the sun."""
-    soft, rough = spectral_tile(rng, 2.2, _SIZE), spectral_tile(rng, 1.75, _SIZE)
+    soft, rough = spectral_tile(rng, 2.4, _SIZE), spectral_tile(rng, 1.95, _SIZE)
     ridges = 1.0 - np.abs(rough) * 0.8
     height = 0.55 * soft + 0.8 * ridges * np.clip(0.6 + 0.5 * soft, 0, 2)
     fine = spectral_tile(rng, 1.6, _SIZE)
-    height = height + 0.05 * fine * np.clip(height, 0.2, 2)
+    height = height + 0.03 * fine * np.clip(height, 0.1, 2)
     height -= height.min()
     height = (height / height.max()) ** 1.6 * peak
     cell = span / _SIZE
@@ -100,7 +100,6 @@ def see_land(
     across = ((np.arange(width, dtype=np.float32) + 0.5 - width / 2) / focal)[None, :]
     x, z = eye[0] + depth[:, None] * across, eye[2] + depth[:, None] + 0 * across
     level = land.read(land.height, x, z)
-    # Near the eye the land is lowered to a valley so that the view is open.
     row = horizon - (level - eye[1]) / depth[:, None] * focal
     top = np.minimum.accumulate(row, axis=0)
     out = np.full((height, width), np.inf, np.float32)

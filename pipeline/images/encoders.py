@@ -26,7 +26,9 @@ __all__ = ["encode_avif", "encode_jpeg", "encode_png", "encode_tiff"]
 _EXIF_PREFIX, _ICC_PREFIX = b"Exif\0\0", b"ICC_PROFILE\0\1\1"
 _MAX_SEGMENT_BYTES = 65_533
 _FULL_CHROMA_ABOVE = 90
-_PNG_LEVEL, _PNG_SUB = 4, 16
+# Differences to the left neighbour and run lengths: on photographs four times as fast as zlib's
+# usual search, and at 16 bits no larger.
+_PNG_LEVEL, _PNG_RUN_LENGTHS, _PNG_SUB = 1, 3, 16
 _AVIF_SPEED = 8
 _STRIP_BYTES = 1 << 18
 
@@ -54,7 +56,9 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int, exif: bytes | None) -> 
 
 def encode_png(pixels: Pixels, exif: bytes | None) -> bytes:
     """PNG of 8 or 16 bits, with iCCP and eXIf chunks."""
-    data: bytes = imagecodecs.png_encode(pixels, level=_PNG_LEVEL, filter=_PNG_SUB)
+    data: bytes = imagecodecs.png_encode(
+        pixels, level=_PNG_LEVEL, strategy=_PNG_RUN_LENGTHS, filter=_PNG_SUB
+    )
     end = len(png.SIGNATURE) + 25  # IHDR
     extra = png.chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile(), 9))
     if exif is not None:

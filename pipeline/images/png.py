@@ -18,10 +18,12 @@ __all__ = ["SIGNATURE", "chunk", "decode", "read_layout"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_ICC_BYTES = 1 << 24
-_MAX_CHUNKS = 65_536
+_MAX_CHUNKS = 1 << 20
+_TAIL_BYTES = 1 << 17
 # Colour type -> channels.
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PALETTE = 3
+_ESSENTIAL = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -58,8 +60,8 @@ def read_layout(source: Source) -> Layout:
     channels = _CHANNELS[kind]
     exif = icc = None
     for name, offset, length in _chunks(source):
-        # What stands before the pixels is enough; EXIF may follow them, but rarely does.
-        if name == b"IDAT" and offset + length > source.size_bytes:
+        # A photograph's pixels are thousands of chunks; what matters stands before them.
+        if name == b"IDAT":
             break
         if name == b"tRNS" and channels in (1, 3):
             channels += 1
@@ -67,8 +69,6 @@ def read_layout(source: Source) -> Layout:
             exif = source.at(offset, length)
         elif name == b"iCCP":
             icc = _inflate_profile(source.at(offset, length))
-        elif name == b"IEND":
-            break
     return Layout(
         format="png",
         width=int.from_bytes(head[8:12], "big"),
@@ -76,7 +76,7 @@ def read_layout(source: Source) -> Layout:
         bits=8 if kind == _PALETTE else bits,
         channels=channels,
         color="grey" if kind in (0, 4) else "rgb",
-        exif=exif,
+        exif=exif or _exif_behind_pixels(source),
         icc=icc,
     )
 
@@ -89,12 +89,36 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
         imagecodecs.PngError: the file is damaged.
     """
     try:
-        pixels: NDArray[Any] = imagecodecs.png_decode(source.whole())
+        pixels: NDArray[Any] = imagecodecs.png_decode(_essential(source))
     except (imagecodecs.PngError, ValueError):
         if all(name != b"IEND" for name, _, _ in _chunks(source)):
             raise _truncated(source) from None
         raise
     return pixels
+
+
+def _essential(source: Source) -> bytes:
+    """The file without what libpng would inflate, or grumble about on standard error."""
+    data = source.whole()
+    kept = [SIGNATURE]
+    kept += [
+        data[offset - 8 : offset + length + 4]
+        for name, offset, length in _chunks(source)
+        if name in _ESSENTIAL
+    ]
+    return b"".join(kept)
+
+
+def _exif_behind_pixels(source: Source) -> bytes | None:
+    """Some programs append EXIF to a finished file; its checksum tells it from other bytes."""
+    start = max(0, source.size_bytes - _TAIL_BYTES)
+    tail = source.at(start, _TAIL_BYTES)
+    at = tail.rfind(b"eXIf")
+    length = int.from_bytes(tail[max(0, at - 4) : max(0, at)], "big")
+    data = tail[at + 4 : at + 4 + length]
+    checksum = tail[at + 4 + length : at + 8 + length]
+    found = at >= 4 and zlib.crc32(b"eXIf" + data).to_bytes(4, "big") == checksum
+    return data if found else None
 
 
 def _inflate_profile(data: bytes) -> bytes | None:

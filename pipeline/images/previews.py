@@ -44,11 +44,13 @@ def map_png(scores: NDArray[np.float32], max_side: int = 512) -> bytes:
         max_side: longest side in pixels; smaller maps keep their size.
     """
     known = np.isfinite(scores)
-    small = _reduce(np.where(known, np.clip(scores, 0, 1), 0).astype(np.float32), max_side)
-    levels = np.floor(small * 255 + 0.5).astype(np.uint8)
+    complete = bool(known.all())
+    values = np.clip(scores if complete else np.where(known, scores, 0), 0, 1)
+    levels = np.floor(_reduce(values, max_side) * 255 + 0.5).astype(np.uint8)
     colors = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-    covered = _reduce(known.astype(np.float32), max_side) > 0.5
-    data: bytes = imagecodecs.png_encode(np.where(covered[..., None], colors, 0).astype(np.uint8))
+    if not complete:
+        colors[_reduce(known.astype(np.float32), max_side) <= 0.5] = 0
+    data: bytes = imagecodecs.png_encode(colors)
     return data
 
 

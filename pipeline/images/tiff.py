@@ -24,7 +24,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _SAMPLES, _STRIP_COUNTS, _TILE_WIDTH, _TILE_HEIGHT = 273, 277, 279, 322, 323
-_TILE_OFFSETS, _TILE_COUNTS, _SUB_IFDS, _SAMPLE_FORMAT = 324, 325, 330, 339
+_TILE_OFFSETS, _TILE_COUNTS, _SUB_IFDS, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 324, 325, 330, 338, 339
 _ICC, _DNG_VERSION = 34675, 50706
 _CFA, _LINEAR_RAW = 32803, 34892
 _MIN_IS_WHITE, _PALETTE = 0, 3
@@ -32,6 +32,7 @@ _COLORS: dict[int, ColorModel] = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "
 _BASE = {"grey": 1, "rgb": 3, "cmyk": 4, "other": 3}
 _UNSIGNED, _FLOAT = 1, 3
 _YCBCR, _JPEG = 6, 7
+_STRAIGHT_ALPHA = 2
 
 
 def first_directory(source: Source) -> Directory | None:
@@ -96,16 +97,20 @@ def read_layout(source: Source) -> Layout:
         raise PhotoError(
             "decode-failed", f"{source.uri} is a TIFF file that lacks channels; restore it."
         )
+    check_size(source.uri, page.integer(_WIDTH), page.integer(_HEIGHT), samples, source.limits)
     if _TILE_WIDTH in page.entries:
         # A tile is decoded whole, however little of it lies within the image.
         tile = page.integer(_TILE_WIDTH), page.integer(_TILE_HEIGHT)
         check_size(source.uri, *tile, samples, source.limits)
+    # Only this kind is transparency: premultiplied colours stand over black already, and what is
+    # unspecified is some editor's saved selection.
+    alpha = color != "cmyk" and page.integer(_EXTRA_SAMPLES) == _STRAIGHT_ALPHA
     return Layout(
         format="tiff",
         width=page.integer(_WIDTH),
         height=page.integer(_HEIGHT),
         bits=8 if photometric == _PALETTE else depth,
-        channels=samples,
+        channels=_BASE[color] + alpha,
         color=color,
         floating=kind == _FLOAT,
         exif=block_of(page),
@@ -134,6 +139,8 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
         if pixels.ndim == 3 and first.axes.startswith("S"):
             pixels = np.moveaxis(pixels, 0, -1)
         palette = first.colormap
+    if pixels.ndim == 3:
+        pixels = pixels[..., : layout.channels]
     photometric = page.integer(_PHOTOMETRIC)
     if photometric == _PALETTE:
         # Colour maps have 16 bits; some programs write the 8-bit value into the low byte.

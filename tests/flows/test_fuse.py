@@ -11,8 +11,8 @@ import pytest
 
 from flows.fuse import fuse_archive
 from flows.score import score_results
-from pipeline.fleet import PoolOptions
 from pipeline.ledger import read_manifests, read_quarantine, read_report
+from pipeline.pool import PoolOptions
 from pipeline.settings import FuseSettings
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect]

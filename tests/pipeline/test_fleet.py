@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from pipeline.cluster import Resources, connect
+from pipeline.cluster import connect
 from pipeline.errors import InfrastructureError, UsageError
-from pipeline.fleet import Fleet, PoolOptions, plan_pool
+from pipeline.fleet import Fleet
 from pipeline.ledger import read_report
+from pipeline.pool import PoolOptions, Resources, plan_pool
 from pipeline.report.schema import make_row
 
 

@@ -126,9 +126,7 @@ def mefnet(
     products, luminances, structures = [], [], []
     for index, place in enumerate(places):
         local = means[:, index]
-        variances = [
-            (window * x[place] ** 2).sum() - m**2 for x, m in zip(xs, local, strict=True)
-        ]
+        variances = [(window * x[place] ** 2).sum() - m**2 for x, m in zip(xs, local, strict=True)]
         k = int(np.argmax(variances))
         mean = (window * y[place]).sum()
         variance = (window * y[place] ** 2).sum() - mean**2

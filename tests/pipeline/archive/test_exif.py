@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.archive.exif import group, idle_gap_s
 from pipeline.archive.shot import ExposureMode, Shot
+from pipeline.archive.twins import pair_twins
 from pipeline.storage import FileInfo
 from tests.pipeline.archive.camera_rolls import roll
 
@@ -124,11 +125,17 @@ def test_two_cameras_with_interleaved_times() -> None:
     ] * 2
 
 
+def test_two_bodies_of_one_model_are_told_apart_by_their_counters() -> None:
+    one = run((-2, 0, 2) * 4, step_s=0.5)
+    other = run((0, -2, 2) * 4, step_s=0.5, first=5001, start_s=0.2, base_s=1 / 250)
+    expected = [[k, k + 1, k + 2] for k in (1, 4, 7, 10, 5001, 5004, 5007, 5010)]
+    assert sorted(numbers([*one, *other])) == expected
+
+
 def test_portrait_and_landscape_do_not_mix() -> None:
-    shots = run((-2, 0)) + run((2,), start_s=0.6, first=3, size=(4000, 6000))
-    groups, left = group(shots)
-    assert groups == []
-    assert len(left) == 3
+    shots = run((-2, 0, 2)) + run((-2, 0, 2), start_s=0.9, first=4, size=(4000, 6000))
+    shots += run((4,), start_s=1.8, first=7)  # would make four steps of the first
+    assert numbers(shots) == [[1, 2, 3], [4, 5, 6]]
 
 
 @pytest.mark.parametrize("whole_seconds", [False, True])
@@ -154,8 +161,8 @@ def test_long_exposures_do_not_break_a_bracket(
 
 
 def test_idle_gap_takes_the_exposures_out() -> None:
-    assert idle_gap_s(shot("a", 0, 1 / 60), shot("b", 10, 8)) == pytest.approx(2)
-    assert idle_gap_s(shot("a", 0, 8), shot("b", 10, 1 / 60)) == pytest.approx(2)
+    assert idle_gap_s(shot("a", 0, 1 / 60), shot("b", 10, 8)) == pytest.approx(2, abs=0.05)
+    assert idle_gap_s(shot("a", 0, 8), shot("b", 10, 1 / 60)) == pytest.approx(2, abs=0.05)
     assert idle_gap_s(shot("a", 0, 8), shot("b", None, 8)) is None
 
 
@@ -218,6 +225,19 @@ def test_without_times_the_counter_groups_with_less_confidence() -> None:
     (bracket,), _ = group(shots)
     assert bracket.confidence < 0.8
     assert "no capture times, only file numbers" in bracket.notes
+
+
+def test_rolls_with_raw_twins_group_like_those_without() -> None:
+    shots, truth = roll(3)
+    raws = [
+        FileInfo(uri=s.file.uri[:-3] + "CR3", path=s.path[:-3] + "CR3", size_bytes=1, mtime_ns=0)
+        for s in shots
+    ]
+    rest, twins = pair_twins([*raws, *(s.file for s in shots)])
+    assert len(twins) == len(raws)
+    known = {s.file.uri: s for s in shots}
+    groups, _ = group([known[file.uri] for file in rest])
+    assert {frozenset(s.file.uri for s in g.shots) for g in groups} == set(truth)
 
 
 def test_rolls_of_five_habits() -> None:

@@ -46,6 +46,7 @@ def test_small_differences_and_clipping_pass() -> None:
         ("1/1000 1/250 1/60", (0.001, 0.004, 1 / 60)),
         ("1000,250,60\n-2,0,2", (0.001, 0.004, 1 / 60)),
         ("# name 1/t\nb.tif 4 8 0\na.tif 8 8 0\nc.tif 2 8\nz.tif 1 8", (0.125, 0.25, 0.5)),
+        ("# Filename exposure 1/t\nb.tif 4 .25\na.tif 1 1\nc.tif 16 .06", (1, 4, 16)),
     ],
 )
 def test_exposure_files(text: str, times: tuple[float, ...]) -> None:

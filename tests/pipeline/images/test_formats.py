@@ -148,6 +148,50 @@ def test_opaque_alpha_changes_nothing(put, pillow, scene8):
         assert photo.notes == ()
 
 
+@pytest.mark.parametrize("kind", ["assocalpha", "unspecified"])
+def test_what_is_no_straight_alpha_is_left_alone(put, scene16, kind):
+    extra = np.full(scene16.shape[:2], 30000, np.uint16)
+    data = tiff_bytes(np.dstack([scene16, extra]), photometric="rgb", extrasamples=[kind])
+    photo = read_photo(put(data))
+    assert photo.header.channels == 3
+    np.testing.assert_array_equal(photo.pixels, scene16)
+
+
+def test_jpeg_in_tiff(put, pillow, scene8):
+    smooth = np.repeat(np.repeat(scene8[::8, ::8], 8, axis=0), 8, axis=1)
+    ycbcr = Image.fromarray(smooth).convert("YCbCr")
+    for picture in (Image.fromarray(smooth), ycbcr):
+        data = pillow(picture, "TIFF", compression="jpeg", quality=95)
+        assert np.abs(read_photo(put(data)).pixels.astype(int) - smooth).mean() < 12
+
+
+def test_12_bit_jpeg_spans_16_bits(put, scene16):
+    data = imagecodecs.jpeg8_encode(scene16 >> 4, 99, bitspersample=12)
+    photo = read_photo(put(data))
+    assert photo.header.bits == 12
+    assert photo.pixels.dtype == np.uint16
+    assert np.abs(photo.pixels.astype(int) - scene16).mean() < 500
+
+
+def test_the_first_of_several_pictures_in_a_jpeg(put, pillow, scene8):
+    other = Image.fromarray(255 - scene8)
+    data = pillow(scene8, "MPO", save_all=True, append_images=[other], quality=95)
+    assert np.abs(read_photo(put(data)).pixels.astype(int) - scene8).mean() < 6
+
+
+def test_alpha_and_grey_in_avif(put, pillow, scene8):
+    alpha = np.full(scene8.shape[:2], 255, np.uint8)
+    alpha[:20] = 0
+    data = pillow(np.dstack([scene8, alpha]), "AVIF", quality=95, speed=9)
+    photo = read_photo(put(data))
+    assert photo.header.channels == 4
+    assert photo.pixels[:16].max() <= 8
+    assert np.abs(photo.pixels[24:].astype(int) - scene8[24:]).mean() < 6
+    grey = np.ascontiguousarray(scene8[..., 0])
+    data = imagecodecs.avif_encode(grey, 95, speed=9)
+    assert np.abs(read_photo(put(data)).pixels[..., 1].astype(int) - grey).mean() < 6
+
+
 def test_grey_with_alpha(put, pillow, scene8):
     pair = np.dstack([scene8[..., 0], np.full(scene8.shape[:2], 255, np.uint8)])
     pixels = read_photo(put(pillow(Image.fromarray(pair, "LA"), "PNG"))).pixels

@@ -17,6 +17,7 @@ from pipeline.images import source
 from pipeline.images.directories import write_directory
 from pipeline.images.exif import is_adobe_rgb, read_facts
 from pipeline.images.exifblock import assemble
+from pipeline.images.png import chunk
 from pipeline.images.reading import read_header
 
 CAPTURED = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp()
@@ -188,6 +189,14 @@ def test_exif_behind_64_kib_of_other_segments(put, pillow, scene8):
     header = read_header(put(data[:2] + filler * 3 + data[2:]))
     assert header.exposure_time_s == 1 / 250
     assert (header.height, header.width) == (scene8.shape[1], scene8.shape[0])
+
+
+def test_exif_behind_the_pixels_of_a_png(put, scene16):
+    data = imagecodecs.png_encode(scene16)
+    end = data.index(b"IEND") - 4
+    uri = put(data[:end] + chunk(b"eXIf", FULL) + data[end:])
+    assert read_header(uri).exposure_time_s == 1 / 250
+    assert read_header(put(data[:end] + b"\0\0\0\4eXIfjunk" + data[end:])).iso is None
 
 
 def test_remote_files_are_read_too(scene16):

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Procedural photographs with known radiance: the demo archive and test data."""

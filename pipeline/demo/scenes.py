@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scenes of the demo archive: procedural pictures whose linear radiance is known.
+
+A scene is a kind and a seed. The seed varies colours, sun, furniture, clouds, trees; the same
+kind and seed give the same scene at any size, and the same bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.demo import halls, landscapes, nights, rooms
+from pipeline.demo.noise import Array
+from pipeline.demo.raycast import Stage, render_stage
+from pipeline.demo.skies import bloom
+from pipeline.errors import UsageError
+
+__all__ = ["SCENES", "render"]
+
+_STAGES: dict[str, Callable[[np.random.Generator], Stage]] = {
+    "living_room": rooms.living_room,
+    "museum": halls.museum,
+    "night_street": nights.night_street,
+    "desk": nights.desk,
+    "stairwell": halls.stairwell,
+    "church": halls.church,
+    "candle_table": nights.candle_table,
+    "tunnel": halls.tunnel,
+}
+_PICTURES: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
+    "sunset": landscapes.sunset,
+    "forest": landscapes.forest,
+    "snow": landscapes.snow,
+    "city_dusk": landscapes.city_dusk,
+}
+
+SCENES: tuple[str, ...] = (
+    "living_room",
+    "sunset",
+    "museum",
+    "night_street",
+    "forest",
+    "desk",
+    "stairwell",
+    "snow",
+    "church",
+    "city_dusk",
+    "candle_table",
+    "tunnel",
+)
+"""All kinds of scene, in the order that an archive cycles through them."""
+
+
+def render(scene: str, seed: int, height: int, width: int) -> Array:
+    """Linear radiance (height, width, 3), float32, >= 0, RGB with sRGB primaries.
+
+    The unit is the scene's own: indoor surfaces lie around 0.1, bright skies around 10. A lens's
+    halo around bright places is part of it.
+
+    Raises:
+        UsageError: ``option-invalid``, there is no such scene or the size is no size.
+    """
+    if scene not in _STAGES and scene not in _PICTURES:
+        raise UsageError(
+            "option-invalid", f"There is no scene {scene!r}; there are {', '.join(SCENES)}."
+        )
+    if height < 8 or width < 8:
+        raise UsageError(
+            "option-invalid", f"A scene of {width} x {height} px is too small; use 8 px or more."
+        )
+    rng = np.random.default_rng([seed, zlib.crc32(scene.encode())])
+    if scene in _STAGES:
+        image = render_stage(_STAGES[scene](rng), height, width)
+    else:
+        image = _PICTURES[scene](rng, height, width)
+    return np.maximum(bloom(image, strength=0.03), np.float32(1e-5))
