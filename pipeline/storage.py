@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fsspec
@@ -270,7 +270,7 @@ def _entry(
 
 
 @contextmanager
-def open_read(uri: str, *, read_ahead_bytes: int | None = None) -> Iterator[IO[bytes]]:
+def open_read(uri: str, *, read_ahead_bytes: int | None = None) -> Iterator[BinaryIO]:
     """Open for reading.
 
     Args:
@@ -284,7 +284,7 @@ def open_read(uri: str, *, read_ahead_bytes: int | None = None) -> Iterator[IO[b
     """
     try:
         if is_local(uri):
-            handle: IO[bytes] = _open_local(local_path(uri))
+            handle: BinaryIO = _open_local(local_path(uri))
         else:
             fs, path = file_system(uri)
             options = {} if read_ahead_bytes is None else {"block_size": read_ahead_bytes}
@@ -317,7 +317,7 @@ def open_read(uri: str, *, read_ahead_bytes: int | None = None) -> Iterator[IO[b
         yield handle
 
 
-def _open_local(path: Path) -> IO[bytes]:
+def _open_local(path: Path) -> BinaryIO:
     # Opening a pipe would wait for its writer for ever, reading a device might never end.
     descriptor = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
     try:

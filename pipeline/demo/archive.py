@@ -339,9 +339,7 @@ def make_single(folder: Path, day: int, plan: ArchivePlan) -> FrameTruth:
     )
 
 
-def _biases(
-    radiance: Array, camera: Camera, count: int, f_number: float, iso: int
-) -> list[float]:
+def _biases(radiance: Array, camera: Camera, count: int, f_number: float, iso: int) -> list[float]:
     """Exposure biases, dark to bright: the smallest step that covers the scene."""
     middle = count // 2 if count % 2 else (count - 1) / 2
     small = radiance[:: max(1, radiance.shape[0] // 200), :: max(1, radiance.shape[1] // 200)]

@@ -34,6 +34,7 @@ __all__ = [
 
 _CODES = np.linspace(0.0, 1.0, 4097)
 _GOOD = (0.18, 0.94)  # display range that auto exposure aims at: shadows with detail in them
+_HIGHLIGHTS = 3.0  # what a pixel that is white in every frame weighs against one too dark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,9 @@ class Motion:
 
     matrix: tuple[Vector, Vector, Vector] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
-    def homography(self, height: int, width: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def homography(
+        self, height: int, width: int
+    ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """3 x 3: pixel (x, y, 1) of the frame to the pixel of the motionless frame it shows."""
         diagonal = float(np.hypot(height, width))
         center = np.array(
@@ -125,9 +128,7 @@ def balanced(camera: Camera, radiance: Array, *, strength: float = 0.5) -> Camer
     mean = radiance[(tone >= low) & (tone <= high)].mean(0)
     gains = (mean.mean() / np.maximum(mean, 1e-6)) ** strength
     gains = np.clip(gains / gains[1], 0.5, 2.2)
-    return replace(
-        camera, white_balance=(float(gains[0]), float(gains[1]), float(gains[2]))
-    )
+    return replace(camera, white_balance=(float(gains[0]), float(gains[1]), float(gains[2])))
 
 
 def coverage(
@@ -167,14 +168,11 @@ def base_exposure(
     middle = float(np.exp(np.log(small.mean(2) + 1e-6).mean()))
     metered = 0.18 / middle / camera.gain(1.0, f_number, iso)
     offsets = np.arange(-12, 13) / 3.0
-    shares = [
-        coverage(
-            small * np.float32(camera.gain(metered * 2.0**offset, f_number, iso)),
-            biases_ev,
-            camera,
-        )
-        for offset in offsets
-    ]
+    shares = []
+    for offset in offsets:
+        signal = small * np.float32(camera.gain(metered * 2.0**offset, f_number, iso))
+        burnt = float((signal.max(2) * 2.0 ** min(biases_ev) > 1).mean())
+        shares.append(coverage(signal, biases_ev, camera) - _HIGHLIGHTS * burnt)
     good = [o for o, share in zip(offsets, shares, strict=True) if share >= max(shares) - 0.002]
     return float(metered * 2.0 ** min(good, key=abs))
 
@@ -204,16 +202,17 @@ def expose(
     height, width = size or radiance.shape[:2]
     top, left = (radiance.shape[0] - height) // 2, (radiance.shape[1] - width) // 2
     if motion == STILL:
-        seen = radiance[top : top + height, left : left + width]
+        seen: Array = radiance[top : top + height, left : left + width]
     else:
         shift = np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], np.float64)
-        seen = cv2.warpPerspective(
+        warped = cv2.warpPerspective(
             radiance,
             shift @ motion.homography(height, width),
             (width, height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
+        seen = np.asarray(warped, np.float32)
     gains = camera.gain(exposure_time_s, f_number, iso) * np.array(camera.white_balance)
     signal = seen * gains.astype(np.float32)
     if camera.vignetting:

@@ -95,9 +95,7 @@ def tiff_bytes(pixels: NDArray[np.uint16], exif: ExifData) -> bytes:
     return _directories(main, sub, at=len(data), pixels=data)
 
 
-def _directories(
-    main: list[_Entry], exif: list[_Entry], *, at: int, pixels: bytes = b""
-) -> bytes:
+def _directories(main: list[_Entry], exif: list[_Entry], *, at: int, pixels: bytes = b"") -> bytes:
     start = 8 + at + (at & 1)
     main = [*main, (0x8769, _LONG, 0)]
     length = len(_directory(main, start))

@@ -41,8 +41,13 @@ def _stained(noise: Noise, hue: float) -> Callable[[Array, Array], Array]:
     """Glass in leaded pieces: deep colours, a rosette in the middle of each light."""
     palette = np.array(
         [
-            [0.55, 0.02, 0.02], [0.03, 0.07, 0.60], [0.75, 0.42, 0.04],
-            [0.03, 0.30, 0.10], [0.30, 0.04, 0.42], [0.85, 0.75, 0.5], [0.02, 0.22, 0.5],
+            [0.55, 0.02, 0.02],
+            [0.03, 0.07, 0.60],
+            [0.75, 0.42, 0.04],
+            [0.03, 0.30, 0.10],
+            [0.30, 0.04, 0.42],
+            [0.85, 0.75, 0.5],
+            [0.02, 0.22, 0.5],
         ],
         np.float32,
     )
@@ -72,7 +77,12 @@ def church(rng: np.random.Generator) -> Stage:
     """A nave between pillars, stained windows, coloured light on the floor and in the air."""
     noise = Noise(rng)
     stone = bricks(
-        noise, (0.40, 0.35, 0.28), length=0.9, height=0.42, mortar=0.014, variety=0.25,
+        noise,
+        (0.40, 0.35, 0.28),
+        length=0.9,
+        height=0.42,
+        mortar=0.014,
+        variety=0.25,
         mortar_colour=(0.3, 0.27, 0.22),
     )
     shaft = bricks(noise, (0.44, 0.39, 0.32), length=0.7, height=0.6, mortar=0.01, variety=0.15)
@@ -103,7 +113,8 @@ def church(rng: np.random.Generator) -> Stage:
     wall = walled([*end, *right, *left], stone, view, (0.05, 0.05, 0.05))
     solids: list[Solid] = [
         Room(
-            lo=(-5.6, 0, -4), hi=(5.6, 6.6, 24.0),
+            lo=(-5.6, 0, -4),
+            hi=(5.6, 6.6, 24.0),
             material=by_face(floor=floor, ceiling=_coffers(noise), sides=wall),
         ),
     ]
@@ -214,12 +225,20 @@ def museum(rng: np.random.Generator) -> Stage:
     ]  # fmt: skip
     lights: list[AreaLight | PointLight] = [
         AreaLight(
-            corner=(-1.6, 4.98, 0.5), along=(3.2, 0, 0), across=(0, 0, 13.0), facing=(0, -1, 0),
-            radiance=(1.0, 1.15, 1.4), samples=12,
+            corner=(-1.6, 4.98, 0.5),
+            along=(3.2, 0, 0),
+            across=(0, 0, 13.0),
+            facing=(0, -1, 0),
+            radiance=(1.0, 1.15, 1.4),
+            samples=12,
         ),
         AreaLight(
-            corner=(-0.9, 0.05, 14.7), along=(1.8, 0, 0), across=(0, 3.0, 0), facing=(0, 0, -1),
-            radiance=(9.0, 9.0, 9.5), samples=6,
+            corner=(-0.9, 0.05, 14.7),
+            along=(1.8, 0, 0),
+            across=(0, 3.0, 0),
+            facing=(0, 0, -1),
+            radiance=(9.0, 9.0, 9.5),
+            samples=6,
         ),
     ]
     brass = matt((0.35, 0.24, 0.08))
@@ -239,14 +258,20 @@ def museum(rng: np.random.Generator) -> Stage:
             mid = z + wide / 2
             solids.append(
                 Box(
-                    lo=(lamp - 0.03, top, mid - 0.35), hi=(lamp + 0.03, top + 0.05, mid + 0.35),
-                    material=_lamp_below(brass), casts=False,
+                    lo=(lamp - 0.03, top, mid - 0.35),
+                    hi=(lamp + 0.03, top + 0.05, mid + 0.35),
+                    material=_lamp_below(brass),
+                    casts=False,
                 )
             )
             lights.append(
                 PointLight(
-                    at=(float(lamp), top - 0.02, mid), intensity=(2.6, 1.9, 1.15), radius=0.3,
-                    samples=1, aim=(float(np.sign(x)) * 0.45, -0.9, 0), spread=(0.1, 0.95),
+                    at=(float(lamp), top - 0.02, mid),
+                    intensity=(2.6, 1.9, 1.15),
+                    radius=0.3,
+                    samples=1,
+                    aim=(float(np.sign(x)) * 0.45, -0.9, 0),
+                    spread=(0.1, 0.95),
                     shadows=False,
                 )
             )
@@ -334,8 +359,12 @@ def stairwell(rng: np.random.Generator) -> Stage:
         if k % 2 == 0:
             solids.append(
                 Cylinder(
-                    x=0.36, z=z + 0.15, radius=0.012, bottom=(k + 1) * tall,
-                    top=(k + 1) * tall + 0.9, material=iron,
+                    x=0.36,
+                    z=z + 0.15,
+                    radius=0.012,
+                    bottom=(k + 1) * tall,
+                    top=(k + 1) * tall + 0.9,
+                    material=iron,
                 )
             )
     top = count * tall
@@ -392,11 +421,16 @@ def tunnel(rng: np.random.Generator) -> Stage:
     """Out of an old railway tunnel: wet bricks, rails that catch the light, a bright valley."""
     noise = Noise(rng)
     wall = bricks(
-        noise, (0.20, 0.115, 0.075), length=0.23, height=0.08, mortar=0.012, variety=0.7,
+        noise,
+        (0.20, 0.115, 0.075),
+        length=0.23,
+        height=0.08,
+        mortar=0.012,
+        variety=0.7,
         mortar_colour=(0.17, 0.16, 0.145),
     )
     wall = _soot(noise, wall)
-    view = day_view(noise, level=36.0, eye_level=-0.01, turn=float(rng.uniform(0, 6)))
+    view = day_view(noise, level=22.0, eye_level=-0.01, turn=float(rng.uniform(0, 6)))
     far = 16.0
 
     def gravel(hits: Hits) -> Surface:
@@ -444,12 +478,12 @@ def tunnel(rng: np.random.Generator) -> Stage:
             PointLight(at=(2.3, 2.6, 2.2), intensity=(0.9, 0.5, 0.2), samples=1, shadows=False),
         ),
         suns=(
-            Sun(towards=(float(rng.uniform(0.3, 0.55)), 0.75, 0.9), light=(380.0, 340.0, 285.0),
+            Sun(towards=(float(rng.uniform(0.3, 0.55)), 0.75, 0.9), light=(230.0, 205.0, 170.0),
                 passes=_mouth(far)),
         ),
         haze=Haze(density=0.003, glow=(0.02, 0.022, 0.026), reach=20, steps=16),
         sky=view,
-        ambient=bounced((0.05, 0.05, 0.055), (0.06, 0.06, 0.065), (-9, 0, -9), (9, 9, 99)),
+        ambient=bounced((0.12, 0.12, 0.13), (0.12, 0.12, 0.13), (-9, 0, -9), (9, 9, 99)),
     )  # fmt: skip
 
 

@@ -43,15 +43,20 @@ def sunset(rng: np.random.Generator, height: int, width: int) -> Array:
         spread = 0.35 + 0.22 * k + 0.1 * float(rng.random())
         slope = np.clip((side * x + 0.95 - 1.25 * spread), 0, 1)
         top = horizon - slope**0.7 * (0.10 + 0.07 * k) * (
-            0.75 + 0.28 * noise.smooth(x * 0.3 + k * 0.3, x * 0 + k * 0.17)
+            0.75
+            + 0.28 * noise.smooth(x * 0.3 + k * 0.3, x * 0 + k * 0.17)
             + 0.07 * noise.rough(x * 0.9 + k, x * 0)
         )
         shape = smoothstep(0.0012, -0.0012, top - y) * (y < horizon + 0.004 * k) * (slope > 0.01)
         rim = np.exp(-np.abs(y - top) * 70) * np.exp(-np.abs(x - sun[0]) * 2.0)
         tone = np.array([0.9, 0.42, 0.22], np.float32) * far * 0.6 + 0.012
-        land = tone * np.exp(
-            0.4 * noise.rough(x * 1.3 + k, y * 2.6) + 0.3 * noise.rough(x * 5, y * 9)
-        )[..., None] * (0.5 + 0.9 * rim[..., None])
+        land = (
+            tone
+            * np.exp(0.4 * noise.rough(x * 1.3 + k, y * 2.6) + 0.3 * noise.rough(x * 5, y * 9))[
+                ..., None
+            ]
+            * (0.5 + 0.9 * rim[..., None])
+        )
         image = image + (land - image) * shape[..., None]
     return _rocks(noise, image, x, y, sun, rng)
 
@@ -77,11 +82,16 @@ def _evening_sky(
     bands = smoothstep(0.2, 1.3, noise.rough(x * 0.12 + drift, y * 2.2)) * np.exp(-up * 4)
     sky = sky * (1 - 0.45 * bands[..., None])
     disc = smoothstep(0.0275, 0.025, np.hypot(x - sun[0], y - sun[1])) * (1 - 0.75 * bands)
-    return np.asarray(sky + disc[..., None] * np.array([9000, 5200, 1700], np.float32), np.float32)
+    return np.asarray(sky + disc[..., None] * np.array([3600, 2080, 680], np.float32), np.float32)
 
 
 def _rocks(
-    noise: Noise, image: Array, x: Array, y: Array, sun: tuple[float, float], rng: np.random.Generator
+    noise: Noise,
+    image: Array,
+    x: Array,
+    y: Array,
+    sun: tuple[float, float],
+    rng: np.random.Generator,
 ) -> Array:
     """Wet boulders along the lower edge, with light on the shoulders that face the sun."""
     for _ in range(9):
@@ -129,7 +139,7 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
         amount=-0.65, drift=float(rng.uniform(0, 5)), scale=0.8,
     )  # fmt: skip
     disc = smoothstep(0.034, 0.028, r)
-    sky = sky + disc[..., None] * np.array([22000, 20500, 18000], np.float32)
+    sky = sky + disc[..., None] * np.array([5000, 4700, 4200], np.float32)
 
     sx, sz = land.read(land.slope_x, px, pz), land.read(land.slope_z, px, pz)
     near = np.clip(0.5 / distance, 0, 1)
@@ -141,13 +151,16 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
     cosine = np.clip((-sx * sun[0] + sun[1] - sz * sun[2]) / length / np.sqrt(0.94), 0, 1)
     sunlit = land.read(land.sunlit, px, pz) * cosine
     steep = smoothstep(0.95, 1.35, np.hypot(sx, sz) + 0.25 * noise.rough(px * 1.7, pz * 1.7, size))
-    snow_tone = 0.86 + 0.05 * noise.rough(px * 3, pz * 3, size * 3) + 0.04 * noise.rough(
-        px * 19, pz * 19, size * 19
+    snow_tone = (
+        0.86
+        + 0.05 * noise.rough(px * 3, pz * 3, size * 3)
+        + 0.04 * noise.rough(px * 19, pz * 19, size * 19)
     )
     sparkle = (noise.rough(px * 61, pz * 61) > 2.7) * near
-    rock = np.array([0.17, 0.15, 0.14], np.float32) * np.exp(
-        0.45 * noise.rough(px * 2.3, pz * 2.3 + sx)
-    )[..., None]
+    rock = (
+        np.array([0.17, 0.15, 0.14], np.float32)
+        * np.exp(0.45 * noise.rough(px * 2.3, pz * 2.3 + sx))[..., None]
+    )
     white = snow_tone[..., None] * np.array([0.98, 0.99, 1.0], np.float32)
     albedo = white + (rock - white) * (0.85 * steep[..., None])
     light = sunlit[..., None] * np.array([6.2, 5.3, 4.1], np.float32) * (
@@ -183,18 +196,21 @@ def _firs(
             continue
         t = np.maximum((y - top) / size, 0)
         tier = np.mod(t * 9 + 0.6 * noise.smooth(x * 2 + k, y * 0.5), 1)
-        reach = 0.23 * size * t**0.9 * (0.62 + 0.55 * tier) * (
-            1 + 0.35 * noise.rough(x * 3.1 + k, y * 3.3)
+        reach = (
+            0.23
+            * size
+            * t**0.9
+            * (0.62 + 0.55 * tier)
+            * (1 + 0.35 * noise.rough(x * 3.1 + k, y * 3.3))
         )
         shape = smoothstep(0.004, -0.004, np.abs(x - cx) - reach) * (t > 0) * (t < 0.96)
         trunk = (np.abs(x - cx) < 0.016 * size) & (t > 0.9) & (t < 1.02)
-        load = smoothstep(0.50, 0.05, tier) * smoothstep(
-            -0.5, 0.4, noise.rough(x * 4 + k, y * 5)
-        )
+        load = smoothstep(0.50, 0.05, tier) * smoothstep(-0.5, 0.4, noise.rough(x * 4 + k, y * 5))
         lit = smoothstep(-0.6, 0.8, side * (x - cx) / (0.1 * size))
-        needle = np.array([0.03, 0.05, 0.035], np.float32) * np.exp(
-            0.8 * noise.rough(x * 6.5, y * 6.5)
-        )[..., None]
+        needle = (
+            np.array([0.03, 0.05, 0.035], np.float32)
+            * np.exp(0.8 * noise.rough(x * 6.5, y * 6.5))[..., None]
+        )
         white = np.array([0.32, 0.48, 0.82], np.float32) + lit[..., None] * np.array(
             [2.6, 2.2, 1.6], np.float32
         )
@@ -243,9 +259,12 @@ def forest(rng: np.random.Generator, height: int, width: int) -> Array:
         mass = smoothstep(0.15, 0.55, leaf - 2.2 * sparse - 1.05 + 0.15 * near)
         through = np.exp(-r * (1.6 + near))[..., None]
         green = np.array([0.035, 0.06, 0.014], np.float32) * np.exp(0.5 * leaf)[..., None]
-        green = green + through * np.array([1.4, 1.7, 0.25], np.float32) * np.exp(
-            0.6 * noise.rough(x * scale * 2, y * scale * 2)
-        )[..., None]
+        green = (
+            green
+            + through
+            * np.array([1.4, 1.7, 0.25], np.float32)
+            * np.exp(0.6 * noise.rough(x * scale * 2, y * scale * 2))[..., None]
+        )
         image = image + (green * near + veil * far**1.5 - image) * mass[..., None]
         clear = clear * (1 - mass)
         for _ in range(int(4 + 9 * far)):
@@ -411,15 +430,20 @@ def _block(
 
 def _embankment(noise: Noise, image: Array, x: Array, y: Array, shore: float) -> Array:
     wall = (y > shore - 0.022) & (y <= shore)
-    stone = np.array([0.10, 0.075, 0.055], np.float32) * np.exp(
-        0.4 * noise.rough(x * 3, y * 9)
-    )[..., None]
-    trees = shore - 0.022 - 0.030 * np.clip(
-        0.7 + 0.6 * noise.smooth(x * 1.3, x * 0) + 0.35 * noise.rough(x * 4, y * 2), 0, 2
+    stone = (
+        np.array([0.10, 0.075, 0.055], np.float32)
+        * np.exp(0.4 * noise.rough(x * 3, y * 9))[..., None]
     )
-    leaf = np.array([0.02, 0.028, 0.014], np.float32) * np.exp(
-        0.7 * noise.rough(x * 9, y * 9)
-    )[..., None]
+    trees = (
+        shore
+        - 0.022
+        - 0.030
+        * np.clip(0.7 + 0.6 * noise.smooth(x * 1.3, x * 0) + 0.35 * noise.rough(x * 4, y * 2), 0, 2)
+    )
+    leaf = (
+        np.array([0.02, 0.028, 0.014], np.float32)
+        * np.exp(0.7 * noise.rough(x * 9, y * 9))[..., None]
+    )
     out = np.where(((y > trees) & (y <= shore - 0.02))[..., None], leaf, image)
     out = np.where(wall[..., None], stone, out)
     pitch = 0.085

@@ -71,9 +71,9 @@ def night_street(rng: np.random.Generator) -> Stage:
             wall = plaster(noise, stucco[int(rng.integers(len(stucco)))], wear=2.2)
             if rng.random() < 0.4:
                 wall = bricks(noise, (0.26, 0.12, 0.08), variety=0.5)
-            x = sorted((side * front, side * (front + 8)))
+            faces = sorted((side * front, side * (front + 8)))
             facade = _facade(noise, wall, z, deep, float(rng.integers(1, 90)), side)
-            solids.append(Box(lo=(x[0], 0, z), hi=(x[1], tall, z + deep), material=facade))
+            solids.append(Box(lo=(faces[0], 0, z), hi=(faces[1], tall, z + deep), material=facade))
             eave = sorted((side * (front - 0.3), side * (front + 8)))
             solids.append(
                 Box(lo=(eave[0], tall, z), hi=(eave[1], tall + 0.22, z + deep), casts=False,
@@ -97,17 +97,31 @@ def night_street(rng: np.random.Generator) -> Stage:
             Cylinder(x=x, z=z, radius=0.05, bottom=0, top=3.5, material=iron, casts=False),
             Cylinder(x=x, z=z, radius=0.11, bottom=0, top=0.7, top_radius=0.07, material=iron),
             Cylinder(
-                x=x, z=z, radius=0.10, bottom=3.5, top=3.92, top_radius=0.17, casts=False,
+                x=x,
+                z=z,
+                radius=0.10,
+                bottom=3.5,
+                top=3.92,
+                top_radius=0.17,
+                casts=False,
                 material=glowing((warm[0] * 320, warm[1] * 320, warm[2] * 320)),
             ),
             Cylinder(
-                x=x, z=z, radius=0.21, bottom=3.92, top=4.12, top_radius=0.02, material=iron,
+                x=x,
+                z=z,
+                radius=0.21,
+                bottom=3.92,
+                top=4.12,
+                top_radius=0.02,
+                material=iron,
                 casts=False,
             ),
         ]
         lights.append(
             PointLight(
-                at=(x, 3.7, z), intensity=(warm[0] * 30, warm[1] * 30, warm[2] * 30), radius=0.15,
+                at=(x, 3.7, z),
+                intensity=(warm[0] * 30, warm[1] * 30, warm[2] * 30),
+                radius=0.15,
                 samples=1 if j > 2 else 2,
             )
         )
@@ -187,9 +201,13 @@ def _facade(
         low = front & (y < 2.75) & (y > 0.45) & (np.abs(fx) < pitch * 0.42)
         shop = noise.hashed(i, salt=salt + 4) > 0.45
         goods = noise.hashed(np.floor(fx * 9), np.floor(y * 6), salt=salt + 6)
-        tint = np.stack([noise.hashed(np.floor(fx * 9), np.floor(y * 6), salt + c) for c in (7, 8, 9)])
+        tint = np.stack(
+            [noise.hashed(np.floor(fx * 9), np.floor(y * 6), salt + c) for c in (7, 8, 9)]
+        )
         shelf = np.mod(y * 6, 1) > 0.16
-        shine = np.where(goods > 0.35, (tint * 0.35 + 0.2) * (0.3 + goods), np.float32(0.35)) * np.where(shelf, 1, 0.25)
+        shine = np.where(
+            goods > 0.35, (tint * 0.35 + 0.2) * (0.3 + goods), np.float32(0.35)
+        ) * np.where(shelf, 1, 0.25)
         spot = 14.0 * np.exp(-((y - 2.3) ** 2) * 1.3) + 5.0
         bars = (np.abs(np.abs(fx) - pitch * 0.14) < 0.02) | (np.abs(y - 2.15) < 0.02)
         window = low & shop & ~bars
@@ -241,6 +259,7 @@ def _car(noise: Noise, *, x: float, z: float, colour: Vector) -> list[Solid]:
 def desk(rng: np.random.Generator) -> Stage:
     """A desk by a night window: the lamp's cone on papers and books, town lights outside."""
     noise = Noise(rng)
+    picture = painting(noise, rng.uniform(1, 9))
     wood = boards(noise, (0.25, 0.12, 0.05), width=0.5, along="u", gloss=0.5, length=4)
     wall = plaster(noise, (0.30, 0.33, 0.30))
     view = night_view(noise, level=0.9)
@@ -294,7 +313,7 @@ def desk(rng: np.random.Generator) -> Stage:
         Sphere(center=(0.98, 1.0, 1.0), radius=0.17, material=_globe(noise)),
         Cylinder(x=0.98, z=1.0, radius=0.10, bottom=0.75, top=0.84, top_radius=0.02,
                  material=brass),
-        Box(lo=(-1.15, 1.35, 1.46), hi=(-0.45, 1.9, 1.5), material=painting(noise, rng.uniform(1, 9))),
+        Box(lo=(-1.15, 1.35, 1.46), hi=(-0.45, 1.9, 1.5), material=picture),
     ]  # fmt: skip
     return Stage(
         eye=Eye(at=(0.08, 1.28, -0.75), yaw=0.0, pitch=-0.2, view=1.25),
@@ -362,6 +381,7 @@ def _globe(noise: Noise) -> Material:
 def candle_table(rng: np.random.Generator) -> Stage:
     """Bread, fruit, wine and candles on a wooden table, the room behind in the dark."""
     noise = Noise(rng)
+    picture = painting(noise, rng.uniform(1, 9))
     wood = boards(noise, (0.24, 0.13, 0.065), width=0.17, along="v", gloss=0.45, length=5)
     wall = plaster(noise, (0.30, 0.20, 0.13), wear=3)
     wax = plaster(noise, (0.70, 0.62, 0.45), wear=0.5)
@@ -372,7 +392,7 @@ def candle_table(rng: np.random.Generator) -> Stage:
         Box(lo=(-1.3, 0.69, -0.3), hi=(1.3, 0.75, 1.2), material=wood),
         Box(lo=(-0.40, 0.75, 0.04), hi=(0.42, 0.756, 0.50),
             material=cloth(noise, (0.42, 0.40, 0.34), scale=1.5)),
-        Box(lo=(-1.25, 1.3, 2.05), hi=(-0.2, 2.0, 2.1), material=painting(noise, rng.uniform(1, 9))),
+        Box(lo=(-1.25, 1.3, 2.05), hi=(-0.2, 2.0, 2.1), material=picture),
         Box(lo=(0.35, 1.1, 1.75), hi=(1.7, 1.14, 2.1), material=wood),
         Box(lo=(0.45, 1.14, 1.85), hi=(1.1, 1.43, 2.08), material=books(noise)),
         Cylinder(x=1.35, z=1.92, radius=0.11, bottom=1.14, top=1.45, top_radius=0.06,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Array", "Noise", "smoothstep", "spectral_tile"]
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
+"""Floating-point pixels and places; float32 wherever they are many."""
 
 _SIZE = 512
 _COLUMNS = 512  # cv2.remap takes no destination longer than 32767, so lists are folded
@@ -72,7 +73,7 @@ class Noise:
     def hashed(self, i: Array, j: Array | float = 0.0, salt: int = 0) -> Array:
         """A number in 0..1 for each pair of whole numbers."""
         key = np.asarray(i).astype(np.int32) * 1619 + np.asarray(j).astype(np.int32) * 31337
-        return self._table[(key + salt * 977) & 4095]
+        return np.asarray(self._table[(key + salt * 977) & 4095], np.float32)
 
 
 def _wrap(tile: Array) -> Array:

@@ -149,7 +149,7 @@ class Window:
         else:
             out = np.minimum(out, self.b[1] - b)
         out = np.minimum(out, b - self.b[0])
-        return smoothstep(-np.asarray(blur, np.float32) - 1e-4, np.float32(1e-4), out)
+        return smoothstep(-np.asarray(blur, np.float32) - 1e-4, 1e-4, out)
 
     def clear(self, a: Array, b: Array, blur: Array | float = 0.004) -> Array:
         """1 on the panes, 0 on bars and outside."""

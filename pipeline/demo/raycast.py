@@ -246,9 +246,7 @@ def _surfaces(
             colour = colour + surface.emission
         if place is not None and surface.mirror is not None:
             x, y, size = place
-            colour = _add_mirror(
-                stage, hits, surface, colour, scale, x[chosen], y[chosen], size
-            )
+            colour = _add_mirror(stage, hits, surface, colour, scale, x[chosen], y[chosen], size)
         out[:, chosen] = colour
     return out
 
@@ -311,8 +309,10 @@ def _light_grid(stage: Stage, casters: Casters, height: int, width: int) -> _Gri
         thin = np.flatnonzero((cells // cols % 2 == 0) & (cells % cols % 2 == 0))
         haze = _haze(stage, stage.haze, o, d[:, thin], t[thin]).T
         haze = haze.reshape((rows + 1) // 2, (cols + 1) // 2, 3)
-        haze = cv2.GaussianBlur(np.ascontiguousarray(haze), (0, 0), 0.8)
-    return _Grid(rows=np.ascontiguousarray(packed), height=rows, width=cols, haze=haze, casters=casters)
+        haze = np.asarray(cv2.GaussianBlur(np.ascontiguousarray(haze), (0, 0), 0.8), np.float32)
+    return _Grid(
+        rows=np.ascontiguousarray(packed), height=rows, width=cols, haze=haze, casters=casters
+    )
 
 
 def _haze(stage: Stage, haze: Haze, o: Array, d: Array, t: Array) -> Array:

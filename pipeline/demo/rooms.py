@@ -76,22 +76,38 @@ def living_room(rng: np.random.Generator) -> Stage:
         Box(lo=(-0.55, 0.43, 2.15), hi=(-0.2, 0.47, 2.4), material=matt((0.4, 0.08, 0.05))),
         Box(lo=(-0.52, 0.47, 2.17), hi=(-0.22, 0.50, 2.38), material=matt((0.08, 0.2, 0.3))),
         Cylinder(
-            x=0.25, z=2.45, radius=0.09, bottom=0.43, top=0.52, top_radius=0.2,
+            x=0.25,
+            z=2.45,
+            radius=0.09,
+            bottom=0.43,
+            top=0.52,
+            top_radius=0.2,
             material=plaster(noise, (0.2, 0.33, 0.4)),
         ),
         *(
-            Sphere(center=(0.25 + dx, 0.54, 2.45 + dz), radius=0.06,
-                   material=plaster(noise, (0.75, 0.30, 0.03), wear=2))
+            Sphere(
+                center=(0.25 + dx, 0.54, 2.45 + dz),
+                radius=0.06,
+                material=plaster(noise, (0.75, 0.30, 0.03), wear=2),
+            )
             for dx, dz in ((-0.06, -0.03), (0.06, 0.0), (0.0, 0.08))
         ),
         # shelf with books, picture, floor lamp
         *_shelf(noise, dark_wood, x=2.35, z0=3.5, z1=4.7),
-        Box(lo=(-2.7, 1.25, 2.0), hi=(-2.66, 2.05, 3.2), material=painting(noise, rng.uniform(1, 9))),
+        Box(
+            lo=(-2.7, 1.25, 2.0), hi=(-2.66, 2.05, 3.2), material=painting(noise, rng.uniform(1, 9))
+        ),
         Box(lo=(-2.35, 1.2, 4.985), hi=(-1.85, 1.9, 5.0), material=painting(noise, 3.3)),
         Cylinder(x=-2.2, z=4.35, radius=0.16, bottom=0, top=0.03, material=dark_wood),
         Cylinder(x=-2.2, z=4.35, radius=0.015, bottom=0, top=1.45, material=dark_wood),
         Cylinder(
-            x=-2.2, z=4.35, radius=0.24, bottom=1.4, top=1.72, top_radius=0.15, casts=False,
+            x=-2.2,
+            z=4.35,
+            radius=0.24,
+            bottom=1.4,
+            top=1.72,
+            top_radius=0.15,
+            casts=False,
             material=glowing((3.4, 2.0, 0.85)),
         ),
         _pot(noise, 1.45, 4.55),
@@ -103,12 +119,20 @@ def living_room(rng: np.random.Generator) -> Stage:
         solids=solids,
         lights=(
             AreaLight(
-                corner=(left, 0.75, 4.8), along=(right - left, 0, 0), across=(0, 1.6, 0),
-                facing=(0, 0, -1), radiance=(9.0, 10.5, 13.0), samples=12,
+                corner=(left, 0.75, 4.8),
+                along=(right - left, 0, 0),
+                across=(0, 1.6, 0),
+                facing=(0, 0, -1),
+                radiance=(9.0, 10.5, 13.0),
+                samples=12,
             ),
             AreaLight(
-                corner=(2.66, 0.1, 1.6), along=(0, 0, 1.6), across=(0, 2.2, 0),
-                facing=(-1, 0, 0), radiance=(4.5, 5.2, 6.5), samples=10,
+                corner=(2.66, 0.1, 1.6),
+                along=(0, 0, 1.6),
+                across=(0, 2.2, 0),
+                facing=(-1, 0, 0),
+                radiance=(4.5, 5.2, 6.5),
+                samples=10,
             ),
             PointLight(at=(-2.2, 1.75, 4.35), intensity=(2.4, 1.5, 0.7), samples=1),
         ),
@@ -140,7 +164,8 @@ def _shelf(noise: Noise, wood: Material, *, x: float, z0: float, z1: float) -> l
         out.append(Box(lo=(x, level - 0.04, z0), hi=(x + 0.35, level, z1), material=wood))
         out.append(
             Box(
-                lo=(x + 0.06, level, z0 + 0.04), hi=(x + 0.35, level + 0.33, z1 - 0.04),
+                lo=(x + 0.06, level, z0 + 0.04),
+                hi=(x + 0.35, level + 0.33, z1 - 0.04),
                 material=books(noise),
             )
         )
@@ -150,7 +175,12 @@ def _shelf(noise: Noise, wood: Material, *, x: float, z0: float, z1: float) -> l
 
 def _pot(noise: Noise, x: float, z: float) -> Solid:
     return Cylinder(
-        x=x, z=z, radius=0.14, bottom=0, top=0.34, top_radius=0.2,
+        x=x,
+        z=z,
+        radius=0.14,
+        bottom=0,
+        top=0.34,
+        top_radius=0.2,
         material=plaster(noise, (0.45, 0.18, 0.09), wear=2),
     )
 
@@ -164,7 +194,8 @@ def _plant(noise: Noise, rng: np.random.Generator, x: float, z: float) -> list[S
         out.append(
             Sphere(
                 center=(x + r * np.cos(turn), up, z + r * np.sin(turn)),
-                radius=float(rng.uniform(0.05, 0.11)), material=leaf,
+                radius=float(rng.uniform(0.05, 0.11)),
+                material=leaf,
             )
         )
     return out

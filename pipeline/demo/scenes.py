@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from pipeline.demo import halls, landscapes, nights, rooms
@@ -36,6 +37,8 @@ _PICTURES: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
     "snow": landscapes.snow,
     "city_dusk": landscapes.city_dusk,
 }
+
+_LEAST_ROWS = 320
 
 SCENES: tuple[str, ...] = (
     "living_room",
@@ -75,5 +78,10 @@ def render(scene: str, seed: int, height: int, width: int) -> Array:
     if scene in _STAGES:
         image = render_stage(_STAGES[scene](rng), height, width)
     else:
-        image = _PICTURES[scene](rng, height, width)
+        # Windows and leaves below a pixel's size are averaged, not hit or missed.
+        finer = -(-_LEAST_ROWS // height)
+        image = _PICTURES[scene](rng, finer * height, finer * width)
+        image = np.asarray(
+            cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.float32
+        )
     return np.maximum(bloom(image, strength=0.03), np.float32(1e-5))

@@ -218,7 +218,7 @@ class Cylinder:
 
 @dataclass(frozen=True, kw_only=True)
 class Vault:
-    """A barrel vault or tunnel along z, seen from inside: its upper side above ``spring``, up to ``end``."""
+    """A barrel vault along z, seen from inside: its upper side above ``spring``, up to ``end``."""
 
     x: float
     spring: float

@@ -159,7 +159,7 @@ def _transform(colors: NDArray[Any], profile: bytes, model: str) -> NDArray[Any]
     if model == "gray":
         codes = np.arange(int(np.iinfo(colors.dtype).max) + 1, dtype=colors.dtype)
         table = _cms(codes[None, :, None], profile, model)[0]
-        return table[colors[..., 0]]
+        return np.asarray(table[colors[..., 0]])
     result = np.empty((*colors.shape[:2], 3), colors.dtype)
     step = max(1, _STRIP_PX // max(1, colors.shape[1]))
     for top in range(0, colors.shape[0], step):
@@ -205,4 +205,4 @@ def _is_srgb(profile: bytes, model: str) -> bool:
 def _over_black(rgb: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     peak = int(np.iinfo(alpha.dtype).max)
     product = rgb.astype(np.uint32) * alpha[..., None] + peak // 2
-    return (product // peak).astype(rgb.dtype)
+    return np.asarray((product // peak).astype(rgb.dtype))

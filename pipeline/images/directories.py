@@ -56,7 +56,7 @@ class Entry(NamedTuple):
     """One field: its type, how many values, and where they lie."""
 
     kind: int
-    count: int
+    values: int
     offset: int
 
 
@@ -74,7 +74,7 @@ class Directory:
         entry = self.entries.get(tag)
         if entry is None:
             return None
-        size = _KINDS[entry.kind][0] * entry.count
+        size = _KINDS[entry.kind][0] * entry.values
         if not 0 < size <= _MAX_VALUE_BYTES:
             return None
         data = self.read_at(entry.offset, size)

@@ -35,11 +35,13 @@ _STRIP_BYTES = 1 << 18
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int, exif: bytes | None) -> bytes:
     """Baseline JPEG; full chroma resolution above quality 90, half of it up to there."""
-    data: bytes = imagecodecs.jpeg8_encode(
-        pixels,
-        level=quality,
-        subsampling="444" if quality > _FULL_CHROMA_ABOVE else "420",
-        optimize=True,
+    data = bytes(
+        imagecodecs.jpeg8_encode(
+            pixels,
+            level=quality,
+            subsampling="444" if quality > _FULL_CHROMA_ABOVE else "420",
+            optimize=True,
+        )
     )
     segments = b""
     if exif is not None:
@@ -56,8 +58,8 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int, exif: bytes | None) -> 
 
 def encode_png(pixels: Pixels, exif: bytes | None) -> bytes:
     """PNG of 8 or 16 bits, with iCCP and eXIf chunks."""
-    data: bytes = imagecodecs.png_encode(
-        pixels, level=_PNG_LEVEL, strategy=_PNG_RUN_LENGTHS, filter=_PNG_SUB
+    data = bytes(
+        imagecodecs.png_encode(pixels, level=_PNG_LEVEL, strategy=_PNG_RUN_LENGTHS, filter=_PNG_SUB)
     )
     end = len(png.SIGNATURE) + 25  # IHDR
     extra = png.chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile(), 9))
@@ -99,17 +101,18 @@ def encode_avif(pixels: Pixels, bits: int, quality: int, exif: bytes | None) -> 
     """
     full_chroma = quality > _FULL_CHROMA_ABOVE
     if bits > 8:
-        data: bytes = imagecodecs.avif_encode(
-            pixels,
-            level=quality,
-            speed=_AVIF_SPEED,
-            bitspersample=bits,
-            pixelformat="444" if full_chroma else "420",
-            primaries=1,
-            transfer=13,
-            numthreads=1,
+        return bytes(
+            imagecodecs.avif_encode(
+                pixels,
+                level=quality,
+                speed=_AVIF_SPEED,
+                bitspersample=bits,
+                pixelformat="444" if full_chroma else "420",
+                primaries=1,
+                transfer=13,
+                numthreads=1,
+            )
         )
-        return data
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(
         buffer,

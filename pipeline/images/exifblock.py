@@ -129,7 +129,7 @@ def tidied(
     detail = main.below(_EXIF_IFD)
     for tag, value in ((_PIXEL_WIDTH, width), (_PIXEL_HEIGHT, height)):
         entry = detail.entries.get(tag) if detail else None
-        if entry and entry.kind in (_SHORT, _LONG) and entry.count == 1:
+        if entry and entry.kind in (_SHORT, _LONG) and entry.values == 1:
             letter, peak = ("H", 65_535) if entry.kind == _SHORT else ("I", 0xFFFFFFFF)
             struct.pack_into(order + letter, block, entry.offset, min(value, peak))
     thumbnail = read_directory(_reader(exif), order, main.next_offset)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import exifread
 
@@ -28,7 +28,7 @@ class BracketTags:
     sequence_number: int | None = None
 
 
-def read_bracket_tags(file: IO[bytes], make: str) -> BracketTags:
+def read_bracket_tags(file: BinaryIO, make: str) -> BracketTags:
     """The bracketing tags of an EXIF block or a RAW file; never raises."""
     if not make.lower().startswith(_MAKERS):
         return BracketTags()
@@ -78,7 +78,7 @@ def _sequence_number(notes: dict[str, Any]) -> int | None:
 def _first(tag: Any) -> float | None:
     """The first number of an ExifRead tag, whatever it was decoded to."""
     values = getattr(tag, "values", None)
-    value = values[0] if isinstance(values, list) and values else values
+    value: Any = values[0] if isinstance(values, list) and values else values
     try:
         return float(str(tag)) if value is None or isinstance(value, str) else float(value)
     except (TypeError, ValueError, ZeroDivisionError):

@@ -27,10 +27,11 @@ def preview_jpeg(pixels: Pixels, max_side: int = 512) -> bytes:
     small = _reduce(pixels, max_side)
     if small.dtype == np.uint16:
         small = ((small.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
-    data: bytes = imagecodecs.jpeg8_encode(
-        np.ascontiguousarray(small), level=_PREVIEW_QUALITY, subsampling="420", optimize=True
+    return bytes(
+        imagecodecs.jpeg8_encode(
+            np.ascontiguousarray(small), level=_PREVIEW_QUALITY, subsampling="420", optimize=True
+        )
     )
-    return data
 
 
 def map_png(scores: NDArray[np.float32], max_side: int = 512) -> bytes:
@@ -50,8 +51,7 @@ def map_png(scores: NDArray[np.float32], max_side: int = 512) -> bytes:
     colors = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     if not complete:
         colors[_reduce(known.astype(np.float32), max_side) <= 0.5] = 0
-    data: bytes = imagecodecs.png_encode(colors)
-    return data
+    return bytes(imagecodecs.png_encode(colors))
 
 
 def _reduce(image: NDArray[Any], max_side: int) -> NDArray[Any]:

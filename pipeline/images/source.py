@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import BinaryIO
 
 from pipeline.errors import InfrastructureError, PhotoError
 from pipeline.storage import open_read
@@ -41,7 +41,7 @@ class Source:
         InfrastructureError: ``storage-failed``.
     """
 
-    def __init__(self, uri: str, handle: IO[bytes], limits: Limits) -> None:
+    def __init__(self, uri: str, handle: BinaryIO, limits: Limits) -> None:
         self.uri = uri
         self.limits = limits
         self._handle = handle
@@ -74,7 +74,7 @@ class Source:
         return self._head
 
     @property
-    def file(self) -> IO[bytes]:
+    def file(self) -> BinaryIO:
         """The file itself, for a parser that seeks on its own."""
         return self._handle
 

@@ -134,11 +134,11 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
             f"{source.uri} ends before its last pixel; copy it again or restore it.",
         )
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        first = file.pages[0]
+        first: Any = file.pages[0]
         pixels: NDArray[Any] = first.asarray()
         if pixels.ndim == 3 and first.axes.startswith("S"):
             pixels = np.moveaxis(pixels, 0, -1)
-        palette = first.colormap
+        palette: Any = first.colormap
     if pixels.ndim == 3:
         pixels = pixels[..., : layout.channels]
     photometric = page.integer(_PHOTOMETRIC)

@@ -32,7 +32,7 @@ def test_known_motions_are_found(scene, shoot, shake, corner_error, kind, stops)
         result = align(frames, reference=0)
         before = corner_error(STILL, motion)
         after = corner_error(to_matrix(result.transforms[1]), motion)
-        assert after <= max(before, LIMIT_PX)
+        assert after <= before
         assert result.method in KINDS
         errors.append(after)
     assert np.median(errors) < 0.3
@@ -281,3 +281,18 @@ def test_photographs_moved_on_purpose_come_back(shared, shoot, shake, corner_err
         frames = [shoot(view, STILL, -1.5), shoot(view, motion, 1.5, seed=1)]
         result = align(frames, reference=0)
         assert corner_error(to_matrix(result.transforms[1]), motion, height, width) < 0.5
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("kind", ["translation", "homography"])
+def test_half_a_picture_of_sky_is_no_worse_for_it(shared, shoot, shake, corner_error, kind):
+    picture = read(shared / "data" / "sice_1024/train_10/Label_10.JPG")[:496, :696]
+    view = 3.0 * (picture.astype(np.float32) / 255.0) ** 2.2 * (1.0 + picture / np.float32(85.0))
+    for seed in range(3):
+        motion = shake(kind, seed, 400, 600)
+        frames = [shoot(view, STILL, -1.5), shoot(view, motion, 1.5, seed=1)]
+        result = align(frames, reference=0)
+        after = corner_error(to_matrix(result.transforms[1]), motion, 400, 600)
+        # Nothing pins perspective down where there is no texture, nor would anybody see it.
+        limit = 0.5 if kind == "translation" else 0.25 * corner_error(STILL, motion, 400, 600)
+        assert after < limit
