@@ -239,7 +239,7 @@ def demo(
     """Make an archive of bracketed photographs, fuse it, and show the report."""
     from flows.demo import run_demo
 
-    outcome = run_demo(str(folder), brackets, megapixels, seed, PoolOptions(workers=workers))
+    outcome = run_demo(str(folder), brackets, megapixels, seed, pool=PoolOptions(workers=workers))
     _finish(outcome, FailureBudget())
 
 

@@ -9,23 +9,24 @@ from prefect.cache_policies import NO_CACHE
 from flows.fuse import fuse_archive
 from flows.progress import DemoProgress
 from pipeline import storage
-from pipeline.demo.archive import make_archive
+from pipeline.demo.archive import ArchivePlan
+from pipeline.demo.standing import keep_or_make
 from pipeline.pool import PoolOptions
 from pipeline.runs import Outcome
+from pipeline.settings import FuseSettings
 
 __all__ = ["run_demo"]
 
 
 @task(name="make-archive", cache_policy=NO_CACHE, persist_result=False)
-def make_archive_step(folder: str, *, brackets: int, megapixels: float, seed: int) -> None:
-    """Render the demo archive; one that stands already is rendered again, to the same bytes."""
+def make_archive_step(folder: str, *, brackets: int, plan: ArchivePlan) -> None:
+    """Render the demo archive; the same one that stands already is kept."""
     with DemoProgress(brackets) as progress:
-        make_archive(
+        keep_or_make(
             storage.local_path(folder),
             brackets=brackets,
-            megapixels=megapixels,
-            seed=seed,
-            progress=progress,
+            plan=plan,
+            progress=lambda done, total: progress(),
         )
 
 
@@ -35,6 +36,7 @@ def run_demo(
     brackets: int = 12,
     megapixels: float = 0.8,
     seed: int = 0,
+    settings: FuseSettings = FuseSettings(),
     pool: PoolOptions = PoolOptions(),
 ) -> Outcome:
     """Make an archive of bracketed photographs below ``folder`` and fuse it.
@@ -44,9 +46,14 @@ def run_demo(
         brackets: how many brackets to make.
         megapixels: size of a frame.
         seed: the same seed makes the same archive.
+        settings: how results are made.
         pool: how much of the Ray cluster to use.
+
+    Raises:
+        UsageError: the folder is remote, or holds another archive.
     """
     root = storage.absolute(folder)
     archive = storage.join(root, "archive")
-    make_archive_step(archive, brackets=brackets, megapixels=megapixels, seed=seed)
-    return fuse_archive(archive, storage.join(root, "fused"), pool=pool)
+    plan = ArchivePlan(seed=seed, megapixels=megapixels)
+    make_archive_step(archive, brackets=brackets, plan=plan)
+    return fuse_archive(archive, storage.join(root, "fused"), settings, pool=pool)

@@ -14,13 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import storage
 from pipeline.align.registration import align
 from pipeline.archive.shot import IMAGE_EXTENSIONS
 from pipeline.bracket import Bracket
 from pipeline.errors import BracketflowError, PhotoError
 from pipeline.images.reading import Limits, read_photo
 from pipeline.ledger import read_report
+from pipeline.listing import list_files
 from pipeline.planning import base_row
 from pipeline.report.schema import Row
 from pipeline.runs import Run, versions
@@ -81,7 +81,7 @@ def find_results(folder: str) -> Results:
     by_path: dict[str, str] = {}
     by_stem: dict[str, list[str]] = defaultdict(list)
     if not by_bracket:
-        for info in storage.list_files(folder):
+        for info in list_files(folder):
             stem, extension = posixpath.splitext(info.path)
             if extension.lower() not in IMAGE_EXTENSIONS:
                 continue

@@ -19,7 +19,8 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.errors import PhotoError
-from pipeline.storage import FileInfo, open_read
+from pipeline.listing import FileInfo
+from pipeline.storage import open_read
 
 __all__ = ["EXPOSURE_FILES", "Exposures", "parse_exposures", "read_exposures"]
 

@@ -17,7 +17,7 @@ from pipeline.archive.brightness import Thumbnail, exposures_of_one_view
 from pipeline.archive.layout import Claim, Folder, Tools
 from pipeline.archive.shot import RADIANCE_EXTENSIONS, Shot, extension, natural_key, single, stem
 from pipeline.bracket import Bracket
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = ["find", "find_among"]
 

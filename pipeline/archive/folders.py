@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pipeline.archive.kalantari import is_video_part
 from pipeline.archive.layout import Folder
 from pipeline.archive.shot import IMAGE_EXTENSIONS, extension
-from pipeline.storage import FileInfo, is_local, join, local_path
+from pipeline.listing import FileInfo
+from pipeline.storage import is_local, join, local_path
 
 __all__ = ["folders_of"]
 

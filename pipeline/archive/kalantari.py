@@ -21,7 +21,7 @@ from pipeline.archive.exposure_files import EXPOSURE_FILES, Exposures, read_expo
 from pipeline.archive.layout import Claim, Folder, Tools
 from pipeline.archive.shot import RADIANCE_EXTENSIONS, Shot, extension, natural_key, stem
 from pipeline.bracket import Bracket
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = ["find", "is_video_part"]
 

@@ -23,7 +23,7 @@ from pipeline.archive.shot import (
 )
 from pipeline.bracket import Bracket
 from pipeline.errors import PhotoError
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = ["Claim", "Folder", "Tools"]
 

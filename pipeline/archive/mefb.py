@@ -12,7 +12,7 @@ import re
 from pipeline.archive.layout import Claim, Folder, Tools
 from pipeline.archive.shot import single, stem
 from pipeline.bracket import Bracket
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = ["find"]
 

@@ -28,7 +28,7 @@ from pipeline.archive.twins import TwinChoice, pair_twins
 from pipeline.bracket import Bracket
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.images.reading import read_header
-from pipeline.storage import FileInfo, list_files
+from pipeline.listing import FileInfo, list_files
 
 __all__ = [
     "LayoutName",

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 from pipeline.bracket import Bracket, Frame, exposure_value
 from pipeline.errors import InfrastructureError, PhotoError
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = [
     "DISPLAY_EXTENSIONS",

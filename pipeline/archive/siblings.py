@@ -10,7 +10,8 @@ from functools import lru_cache
 
 from pipeline.archive.layout import Folder
 from pipeline.errors import UsageError
-from pipeline.storage import FileInfo, file_system, join, list_files
+from pipeline.listing import FileInfo, list_files
+from pipeline.storage import file_system, join
 
 __all__ = ["Siblings"]
 

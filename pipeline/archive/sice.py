@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pipeline.archive.layout import Claim, Folder, Tools
 from pipeline.archive.shot import DISPLAY_EXTENSIONS, extension, stem
 from pipeline.bracket import Bracket
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = ["find"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pipeline.archive.shot import extension
 from pipeline.bracket import Bracket
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = ["ScanSummary", "Tally", "summarize"]
 

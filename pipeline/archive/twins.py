@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from pipeline.archive.shot import DISPLAY_EXTENSIONS, RAW_EXTENSIONS, extension
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 __all__ = ["TwinChoice", "pair_twins"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.demo.noise import Array, Noise, smoothstep
 from pipeline.demo.skies import clouded, coordinates, gradient
-from pipeline.demo.terrain import raise_land, see_land
+from pipeline.demo.terrain import Land, raise_land, see_land
 
 __all__ = ["city_dusk", "forest", "snow", "sunset"]
 
@@ -121,13 +121,12 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
     x, y = coordinates(height, width)
     side = float(rng.choice([-1.0, 1.0]))
     sun = (side * 0.8, 0.42, 0.35)
-    land = raise_land(rng, span=12.0, peak=2.1, sun=sun)
+    land = raise_land(rng, span=12.0, peak=2.9, sun=sun)
     horizon = 0.50
-    eye_x, eye_z = float(rng.uniform(0, 12)), float(rng.uniform(0, 12))
-    ground = float(land.read(land.height, np.full((1, 1), eye_x), np.full((1, 1), eye_z))[0, 0])
+    eye = _viewpoint(land, rng, horizon)
     distance, px, pz = see_land(
-        land, eye=(eye_x, ground + 0.45, eye_z), horizon=horizon * height, focal=height * 1.15,
-        height=height, width=width, near=0.25, far=14.0,
+        land, eye=eye, horizon=horizon * height, focal=height * 1.15,
+        height=height, width=width, near=0.25, far=11.0,
     )  # fmt: skip
     up = np.clip((horizon - y) / horizon, -0.2, 1)
     sky = gradient(up, [(-0.2, (2.2, 2.4, 2.7)), (0.1, (1.8, 2.2, 2.9)), (1.0, (0.32, 0.7, 1.9))])
@@ -145,15 +144,18 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
     near = np.clip(0.5 / distance, 0, 1)
     size = np.minimum(distance, 14.0) / (height * 1.15)  # what a pixel covers, in map units
     drift_x = noise.rough(px * 0.9, pz * 0.9) - noise.rough(px * 0.9 + 0.004, pz * 0.9)
-    drift_z = noise.rough(px * 5.1, pz * 4.3) - noise.rough(px * 5.1, pz * 4.3 + 0.01)
-    sx, sz = sx + 0.5 * drift_x, sz + 0.3 * drift_z * near
+    turned_x, turned_z = 0.8 * px + 0.6 * pz, 0.8 * pz - 0.6 * px
+    drift_z = noise.rough(turned_x * 2.3, turned_z * 1.9) - noise.rough(
+        turned_x * 2.3, turned_z * 1.9 + 0.006
+    )
+    sx, sz = sx + 0.22 * drift_x, sz + 0.25 * drift_z * near
     length = np.sqrt(sx * sx + sz * sz + 1)
     cosine = np.clip((-sx * sun[0] + sun[1] - sz * sun[2]) / length / np.sqrt(0.94), 0, 1)
     sunlit = land.read(land.sunlit, px, pz) * cosine
     steep = smoothstep(0.95, 1.35, np.hypot(sx, sz) + 0.25 * noise.rough(px * 1.7, pz * 1.7, size))
     snow_tone = (
         0.86
-        + 0.05 * noise.rough(px * 3, pz * 3, size * 3)
+        + 0.05 * noise.rough(turned_x * 1.1, turned_z * 1.1, size)
         + 0.04 * noise.rough(px * 19, pz * 19, size * 19)
     )
     sparkle = (noise.rough(px * 61, pz * 61) > 2.7) * near
@@ -168,7 +170,7 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
     ) + np.array([0.32, 0.5, 0.9], np.float32) * (0.6 + 0.4 / length[..., None])
     level = land.read(land.height, px, pz)
     woods = smoothstep(0.2, 0.7, noise.rough(px * 0.35, pz * 0.35, size) - (level - 0.45) * 2.2)
-    firs = woods * smoothstep(-0.3, 0.5, noise.rough(px * 4, pz * 3, size * 4)) * (1 - steep)
+    firs = woods * smoothstep(-0.3, 0.5, noise.rough(turned_x * 1.3, turned_z * 1.1, size)) * (1 - steep)
     far_enough = smoothstep(0.7, 1.4, distance)
     tree = np.array([0.025, 0.045, 0.03], np.float32) * (1 + 0.5 * sunlit[..., None])
     albedo = albedo + (tree - albedo) * (0.9 * firs * far_enough)[..., None]
@@ -178,6 +180,33 @@ def snow(rng: np.random.Generator, height: int, width: int) -> Array:
     ground_light = ground_light + (air - ground_light) * np.clip(mist, 0, 1)[..., None]
     image = np.where(np.isinf(distance)[..., None], sky, ground_light)
     return _firs(noise, np.asarray(image, np.float32), x, y, rng, side)
+
+
+def _viewpoint(
+    land: Land, rng: np.random.Generator, horizon: float
+) -> tuple[float, float, float]:
+    """Of twelve places the one whose view has peaks and a good third of sky."""
+    best, least = (0.0, 0.0, 0.0), np.inf
+    for x, z in rng.uniform(0, land.span, (12, 2)):
+        ground = float(land.read(land.height, np.full((1, 1), x), np.full((1, 1), z))[0, 0])
+        eye = (float(x), ground + 0.35, float(z))
+        distance, _, _ = see_land(
+            land,
+            eye=eye,
+            horizon=horizon * 48,
+            focal=55.0,
+            height=48,
+            width=72,
+            near=0.25,
+            far=11.0,
+            steps=150,
+        )
+        sky = np.isinf(distance).mean(0)
+        closeness = float((distance < 0.8).mean())
+        cost = abs(float(sky.mean()) - 0.36) - 0.8 * float(sky.std()) + 0.5 * closeness
+        if cost < least:
+            best, least = eye, cost
+    return best
 
 
 def _firs(

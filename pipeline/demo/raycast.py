@@ -332,9 +332,9 @@ def _haze(stage: Stage, haze: Haze, o: Array, d: Array, t: Array) -> Array:
 
 def _carry(grid: _Grid, gx: Array, gy: Array, p: Array, n: Array, t: Array) -> Array:
     """Irradiance / pi (3, N) at pixels, from the four grid cells around each."""
-    x0 = np.floor(gx).astype(np.int32)
-    y0 = np.floor(gy).astype(np.int32)
-    fx, fy = gx - x0, gy - y0
+    left, top = np.floor(gx), np.floor(gy)
+    fx, fy = gx - left, gy - top
+    x0, y0 = left.astype(np.int32), top.astype(np.int32)
     total = np.zeros_like(p)
     weights = np.zeros(p.shape[1], np.float32)
     near = np.float32(0.01) * np.minimum(t, np.float32(100.0)) + np.float32(1e-3)

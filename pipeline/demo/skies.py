@@ -61,7 +61,8 @@ def clouded(
                                 ahead_depth * 0.30 + 0.7 * drift) + 0.42 * noise.rough(
         (x + toward_x) * ahead_depth * 0.385 + 1.1 * drift, ahead_depth * 0.45 + 1.05 * drift
     )  # fmt: skip
-    cover = smoothstep(-0.25, 0.85, body + amount)
+    # At the horizon the deck is seen edge-on and runs into the haze.
+    cover = smoothstep(-0.25, 0.85, body + amount) * smoothstep(0.0, 0.07, horizon - y)
     thick = smoothstep(0.0, 1.7, body + amount)
     edge = np.clip(0.5 + 0.75 * (body - ahead), 0, 1) * (1 - 0.75 * thick)
     near = np.exp(-np.hypot(x - sun[0], (y - sun[1]) * 1.4) * 2.2)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
-import imagecodecs
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,10 +27,8 @@ def preview_jpeg(pixels: Pixels, max_side: int = 512) -> bytes:
     small = _reduce(pixels, max_side)
     if small.dtype == np.uint16:
         small = ((small.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
-    return bytes(
-        imagecodecs.jpeg8_encode(
-            np.ascontiguousarray(small), level=_PREVIEW_QUALITY, subsampling="420", optimize=True
-        )
+    return iio.imwrite(
+        "<bytes>", small, extension=".jpg", plugin="pillow", quality=_PREVIEW_QUALITY, optimize=True
     )
 
 
@@ -51,7 +49,7 @@ def map_png(scores: NDArray[np.float32], max_side: int = 512) -> bytes:
     colors = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     if not complete:
         colors[_reduce(known.astype(np.float32), max_side) <= 0.5] = 0
-    return bytes(imagecodecs.png_encode(colors))
+    return iio.imwrite("<bytes>", colors, extension=".png", plugin="pillow", optimize=True)
 
 
 def _reduce(image: NDArray[Any], max_side: int) -> NDArray[Any]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from pipeline.demo.archive import make_archive
+from pipeline.demo.archive import ArchivePlan, make_archive
+
+PLAN = ArchivePlan(seed=3, size=(120, 180), per_day=3, broken_index=4)
 
 
 @pytest.fixture(scope="session")
@@ -20,4 +22,4 @@ def prefect_server():
 def archive(tmp_path_factory):
     """A demo archive of tiny frames, and the truth about it."""
     folder = tmp_path_factory.mktemp("demo") / "archive"
-    return folder, make_archive(folder, brackets=6, megapixels=0.03, seed=3)
+    return folder, make_archive(folder, brackets=6, plan=PLAN)

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import InfrastructureError, PhotoError, UsageError
+from pipeline.listing import list_files
 
 
 def read(uri):
@@ -36,7 +37,7 @@ def test_any_name_survives_the_way_through_a_uri(tmp_path, name):
     storage.write_atomic(uri, b"pixels")
     assert os.path.exists(path)
     assert read(uri) == b"pixels"
-    (listed,) = storage.list_files(str(tmp_path))
+    (listed,) = list_files(str(tmp_path))
     assert listed.uri == uri
     listed.path.encode("utf-8")
 
@@ -139,7 +140,7 @@ def test_remote_storage(bucket):
     storage.write_atomic(f"{bucket}/a/one.png", b"1")
     storage.write_atomic(f"{bucket}/b/two.png", memoryview(b"22"))
     storage.write_atomic(f"{bucket}/b/.hidden.png", b"3")
-    listed = list(storage.list_files(bucket, skip=f"{bucket}/a"))
+    listed = list(list_files(bucket, skip=f"{bucket}/a"))
     assert [(info.path, info.size_bytes) for info in listed] == [("b/two.png", 2)]
     assert read(listed[0].uri) == b"22"
     assert code_of(f"{bucket}/a/none.png") == "file-missing"
@@ -161,7 +162,7 @@ def test_a_failed_remote_write_publishes_nothing(bucket, monkeypatch):
 
 
 def entries(root, **options):
-    return {info.path: info.error_code for info in storage.list_files(str(root), **options)}
+    return {info.path: info.error_code for info in list_files(str(root), **options)}
 
 
 def test_listing_follows_good_links_and_names_bad_ones(tmp_path):
@@ -197,7 +198,7 @@ def test_listing_is_sorted_and_leaves_out_the_destination(tmp_path):
 
 def test_a_source_that_is_not_there(tmp_path):
     with pytest.raises(UsageError) as caught:
-        list(storage.list_files(str(tmp_path / "nowhere")))
+        list(list_files(str(tmp_path / "nowhere")))
     assert caught.value.code == "source-missing"
 
 
@@ -211,7 +212,7 @@ def test_the_same_folder_through_many_links_is_listed_boundedly(tmp_path):
     (tmp_path / "level20").mkdir()
     (tmp_path / "level20" / "a.jpg").write_bytes(b"x")
     found = []
-    for info in storage.list_files(str(tmp_path)):
+    for info in list_files(str(tmp_path)):
         found.append(info)
         assert len(found) < 5000
     assert sum(info.error_code is None for info in found) >= 1
@@ -225,7 +226,7 @@ def test_folders_deeper_than_python_recurses(tmp_path):
     limit = sys.getrecursionlimit()
     try:
         sys.setrecursionlimit(len(inspect.stack()) + 100)
-        (info,) = storage.list_files(str(tmp_path))
+        (info,) = list_files(str(tmp_path))
     finally:
         sys.setrecursionlimit(limit)
     assert info.path.count("/") == depth

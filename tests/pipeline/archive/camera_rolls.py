@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from pipeline.archive.shot import ExposureMode, Shot
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 
 THIRDS = [
     *(30, 25, 20, 15, 13, 10, 8, 6, 5, 4, 3.2, 2.5, 2, 1.6, 1.3, 1, 0.8, 0.6, 0.5, 0.4, 0.3),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.archive.exif import group, idle_gap_s
 from pipeline.archive.shot import ExposureMode, Shot
 from pipeline.archive.twins import pair_twins
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 from tests.pipeline.archive.camera_rolls import roll
 
 

@@ -14,7 +14,7 @@ from pipeline.archive.folders import folders_of
 from pipeline.archive.scan import ScanOptions, scan, scan_iter, summarize
 from pipeline.archive.twins import pair_twins
 from pipeline.errors import UsageError
-from pipeline.storage import FileInfo
+from pipeline.listing import FileInfo
 from tests.pipeline.archive.trees import (
     assert_nothing_lost,
     brackets_of,
