@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.demo.noise import Array
-from pipeline.demo.solids import Casters, Vector
+from pipeline.demo.solids import Vector
+from pipeline.demo.tracing import Casters
 
 __all__ = ["AreaLight", "Light", "PointLight", "Sun", "bounced", "irradiance"]
 

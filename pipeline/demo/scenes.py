@@ -13,29 +13,41 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from pipeline.demo import halls, landscapes, nights, rooms
+from pipeline.demo.candle_table import candle_table
+from pipeline.demo.church import church
+from pipeline.demo.city_dusk import city_dusk
+from pipeline.demo.desk import desk
+from pipeline.demo.forest import forest
+from pipeline.demo.living_room import living_room
+from pipeline.demo.museum import museum
+from pipeline.demo.night_street import night_street
 from pipeline.demo.noise import Array
-from pipeline.demo.raycast import Stage, render_stage
+from pipeline.demo.raycast import render_stage
 from pipeline.demo.skies import bloom
+from pipeline.demo.snow import snow
+from pipeline.demo.stage import Stage
+from pipeline.demo.stairwell import stairwell
+from pipeline.demo.sunset import sunset
+from pipeline.demo.tunnel import tunnel
 from pipeline.errors import UsageError
 
 __all__ = ["SCENES", "render"]
 
 _STAGES: dict[str, Callable[[np.random.Generator], Stage]] = {
-    "living_room": rooms.living_room,
-    "museum": halls.museum,
-    "night_street": nights.night_street,
-    "desk": nights.desk,
-    "stairwell": halls.stairwell,
-    "church": halls.church,
-    "candle_table": nights.candle_table,
-    "tunnel": halls.tunnel,
+    "living_room": living_room,
+    "museum": museum,
+    "night_street": night_street,
+    "desk": desk,
+    "stairwell": stairwell,
+    "church": church,
+    "candle_table": candle_table,
+    "tunnel": tunnel,
 }
 _PICTURES: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
-    "sunset": landscapes.sunset,
-    "forest": landscapes.forest,
-    "snow": landscapes.snow,
-    "city_dusk": landscapes.city_dusk,
+    "sunset": sunset,
+    "forest": forest,
+    "snow": snow,
+    "city_dusk": city_dusk,
 }
 
 _LEAST_ROWS = 320

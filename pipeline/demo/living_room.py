@@ -10,8 +10,8 @@ from pipeline.demo.materials import boards, books, by_face, cloth, glowing, matt
 from pipeline.demo.noise import Noise
 from pipeline.demo.outdoors import Window, beam, day_view, walled
 from pipeline.demo.paintings import painting
-from pipeline.demo.raycast import Eye, Stage
 from pipeline.demo.solids import Box, Cylinder, Hits, Material, Room, Solid, Sphere, Surface, Vector
+from pipeline.demo.stage import Eye, Stage
 
 __all__ = ["living_room"]
 
