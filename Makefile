@@ -30,8 +30,8 @@ format: $(VENV)/installed  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed  ## measure, side by side in one run
-	$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/installed  ## measure, side by side in one run, into bench-out/
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
 
 constraints:  ## freeze the versions of a fresh environment
 	rm -rf .constraints-venv && $(PYTHON) -m venv .constraints-venv
