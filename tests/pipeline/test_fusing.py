@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One visit to one bracket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.metrics import mef_ssim
+from pipeline import fusing
+from pipeline.bracket import Frame
+from pipeline.errors import InfrastructureError
+from pipeline.images.reading import read_photo
+from pipeline.planning import Standing
+from pipeline.settings import FuseSettings
+from tests.pipeline.conftest import textured
+
+
+def test_the_row_speaks_of_the_file_beside_it(make_bracket, fuse_one):
+    frames = [textured(light) for light in (0.4, 1.0, 2.5)]
+    row = fuse_one(make_bracket(*frames))
+    assert row["status"] == "fused", row["error_message"]
+    result = read_photo(row["result_uri"]).pixels
+    assert (row["height"], row["width"]) == result.shape[:2]
+    assert row["mef_ssim"] == pytest.approx(mef_ssim.score(frames, result).values["gray_ms3"])
+    assert row["frame_count"] == 3
+    assert row["source_bits"] == 8
+    for step in ("read", "align", "fuse", "score", "write"):
+        assert row[f"seconds_{step}"] >= 0
+
+
+def test_16_bit_stays_16_bit(make_bracket, fuse_one):
+    # Frames that differ by less than one 8-bit step: at 8 bits nothing of it would be left.
+    base = np.full((64, 64, 3), 30_000, np.uint16)
+    ramp = np.arange(64, dtype=np.uint16)[None, :, None]
+    settings = FuseSettings(model="mertens", format="tiff", bits=16, align="off")
+    row = fuse_one(make_bracket(base + ramp, base + 40 + ramp, suffix="tif"), settings)
+    assert row["status"] == "fused", row["error_message"]
+    result = read_photo(row["result_uri"]).pixels
+    assert result.dtype == np.uint16
+    assert row["source_bits"] == row["result_bits"]
+    assert len(np.unique(result)) > 32
+    assert np.all(np.diff(result[32, 8:-8, 0].astype(int)) >= 0)
+
+
+def test_mixed_depths_keep_the_larger(make_bracket, fuse_one):
+    row = fuse_one(make_bracket(textured(0.5), textured(2.0, bits=16)))
+    assert (row["status"], row["source_bits"]) == ("fused", 16)
+
+
+@pytest.mark.parametrize(
+    ("output", "bits"), [("jpeg", 8), ("png", 16), ("tiff", 8), ("avif", 10), ("exr", 16)]
+)
+def test_every_format_is_written_and_decodes(make_bracket, fuse_one, output, bits):
+    settings = FuseSettings(model="mertens", format=output, bits=bits)
+    row = fuse_one(make_bracket(textured(0.5), textured(2.0)), settings)
+    assert row["status"] == "fused", row["error_message"]
+    assert Path(row["result_uri"]).stat().st_size == row["result_bytes"]
+    assert row["result_uri"].endswith(settings.extension)
+
+
+def test_the_same_bracket_gives_the_same_bytes(make_bracket, fuse_one, tmp_path):
+    bracket = make_bracket(textured(0.5), textured(2.0), suffix="jpg")
+    settings = FuseSettings(model="mertens")
+    one = fuse_one(bracket, settings, out=tmp_path / "one")
+    two = fuse_one(bracket, settings, out=tmp_path / "two")
+    assert one["result_sha256"] == two["result_sha256"]
+    assert one["key"] == two["key"]
+
+
+def test_a_label_is_compared_with(make_bracket, fuse_one, tmp_path):
+    frames = [textured(light) for light in (0.4, 1.0, 2.5)]
+    label = make_bracket(frames[1]).frames[0].uri
+    kept = tmp_path / "label.png"
+    Path(label).rename(kept)
+    row = fuse_one(make_bracket(*frames, label_uri=str(kept), label_kind="display"))
+    assert row["psnr_db"] > 10
+    assert 0 < row["ssim"] < 1
+    assert row["reference_kind"] == "display"
+
+
+def test_a_bad_label_costs_a_note_and_not_the_bracket(make_bracket, fuse_one, tmp_path):
+    bracket = make_bracket(
+        textured(0.5), textured(2.0), label_uri=str(tmp_path / "no.png"), label_kind="display"
+    )
+    row = fuse_one(bracket)
+    assert row["status"] == "fused"
+    assert row["psnr_db"] is None
+    assert "no reference scores" in row["score_note"]
+    assert row["mef_ssim"] is not None
+
+
+def test_exif_that_contradicts_the_pixels_is_said(make_bracket, fuse_one):
+    bracket = make_bracket(textured(0.3), textured(1.0), textured(3.0))
+    backwards = tuple(
+        Frame(uri=frame.uri, path=frame.path, ev=ev, exposure_time_s=2.0**ev)
+        for frame, ev in zip(bracket.frames, (2.0, 0.0, -2.0), strict=True)
+    )
+    row = fuse_one(type(bracket)(frames=backwards, source=bracket.source))
+    assert row["status"] == "fused"
+    assert row["confidence"] <= 0.5
+    assert any("contradict" in note for note in row["notes"])
+
+
+def test_a_foreign_file_is_left_alone(make_bracket, fuse_one, tmp_path):
+    bracket = make_bracket(textured(0.5), textured(2.0))
+    place = tmp_path / "out" / "results" / "scene" / "0_fused.png"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"mine")
+    row = fuse_one(bracket)
+    assert (row["status"], row["error_code"]) == ("quarantined", "result-exists")
+    assert row["error_stage"] == "write"
+    assert place.read_bytes() == b"mine"
+
+
+def test_a_result_of_ours_is_replaced_unless_somebody_changed_it(make_bracket, fuse_one):
+    bracket = make_bracket(textured(0.5), textured(2.0))
+    first = fuse_one(bracket)
+    standing = {
+        bracket.id: Standing(
+            key=first["key"],
+            status="fused",
+            result_uri=first["result_uri"],
+            result_sha256=first["result_sha256"],
+        )
+    }
+    other = FuseSettings(model="mertens", format="png", bits=16)
+    second = fuse_one(bracket, other, standing)
+    assert second["status"] == "fused"
+    assert second["result_sha256"] != first["result_sha256"]
+    Path(first["result_uri"]).write_bytes(b"retouched by hand")
+    third = fuse_one(bracket, other, standing)
+    assert third["error_code"] == "result-exists"
+
+
+def test_a_bug_costs_one_row_and_names_itself(make_bracket, fuse_one, monkeypatch):
+    def broken(*arguments, **options):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(fusing, "score_pixels", broken)
+    row = fuse_one(make_bracket(textured(0.5), textured(2.0)))
+    assert (row["error_code"], row["error_stage"]) == ("unexpected", "score")
+    assert "ZeroDivisionError" in row["error_message"]
+
+
+def test_too_little_memory_is_no_fault_of_the_photograph(make_bracket, fuse_one, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(fusing, "fuse_stack", full)
+    with pytest.raises(InfrastructureError) as caught:
+        fuse_one(make_bracket(textured(0.5), textured(2.0)))
+    assert caught.value.code == "out-of-memory"
