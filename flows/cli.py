@@ -16,10 +16,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows import show
 from model import zoo
+from pipeline import storage
 from pipeline.archive.scan import LayoutName, ScanOptions
 from pipeline.archive.twins import TwinChoice
 from pipeline.errors import BracketflowError
@@ -40,6 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_INTERRUPTED = 130
 
 _out = Console()
 _err = Console(stderr=True)
@@ -95,11 +99,15 @@ def scan(
 ) -> None:
     """Find the brackets of an archive and write them to a catalog (Parquet)."""
     from flows.scan import scan_archive
+    from flows.server import ready_server
 
     options = ScanOptions(layout=layout, twins=twins)
-    summary = scan_archive(source, str(out), options, check=check_pixels)
+    ready_server()
+    summary = scan_archive(
+        storage.absolute(source), storage.absolute(str(out)), options, check=check_pixels
+    )
     _out.print(show.scan_table(summary))
-    _out.print(f"catalog: {out}")
+    _out.print(f"catalog: {out}", markup=False)
 
 
 @app.command(
@@ -154,21 +162,23 @@ def fuse(
         previews=previews,
     )
     options = ScanOptions(layout=layout, twins=twins)
-    if dry_run:
-        from pipeline.estimates import estimate_run
-
-        _out.print(show.estimate_table(estimate_run(source, destination, settings, options)))
-        return
-    from flows.fuse import fuse_archive
-
     pool = PoolOptions(
         workers=workers,
         device=device,
         gpus_per_worker=gpus_per_worker,
         threads_per_worker=threads,
     )
-    outcome = fuse_archive(source, destination, settings, options, pool)
-    _finish(outcome, budget)
+    source, destination = storage.absolute(source), storage.absolute(destination)
+    if dry_run:
+        from pipeline.estimates import estimate_run
+
+        _out.print(show.estimate_table(estimate_run(source, destination, settings, options)))
+        return
+    from flows.fuse import fuse_archive
+    from flows.server import ready_server
+
+    ready_server()
+    _finish(fuse_archive(source, destination, settings, options, pool), budget)
 
 
 @app.command(
@@ -191,19 +201,21 @@ def score(
 ) -> None:
     """Score fused photographs that any tool made, with the report's own measures."""
     from flows.score import score_results
+    from flows.server import ready_server
 
+    ready_server()
     outcome = score_results(
-        stacks,
-        results,
-        str(out),
+        storage.absolute(stacks),
+        storage.absolute(results),
+        storage.absolute(str(out)),
         align,
         ScanOptions(layout=layout),
         PoolOptions(workers=workers, threads_per_worker=threads),
     )
-    _finish(outcome, FailureBudget(1.0), fused="scored")
+    _finish(outcome, FailureBudget(), fused="scored")
 
 
-@app.command()
+@app.command(epilog="Examples:\n\n  bracketflow models\n\n  bracketflow models --json")
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="All cards, as JSON.")] = False,
 ) -> None:
@@ -238,12 +250,18 @@ def demo(
 ) -> None:
     """Make an archive of bracketed photographs, fuse it, and show the report."""
     from flows.demo import run_demo
+    from flows.server import ready_server
+
+    ready_server()
 
     outcome = run_demo(str(folder), brackets, megapixels, seed, pool=PoolOptions(workers=workers))
     _finish(outcome, FailureBudget())
 
 
-@app.command()
+@app.command(
+    epilog="Example:\n\n  bracketflow doctor\n\nEnds with 4 if something is broken; what is only "
+    "worth minding is no failure."
+)
 def doctor() -> None:
     """Check versions, Ray, Prefect's server, devices and disk, and name the cure."""
     from flows.doctor import examine
@@ -281,10 +299,12 @@ def main() -> None:
     """Entry point: run the command line and turn errors into exit codes."""
     _quiet_prefect()
     try:
-        app(standalone_mode=True)
+        app()
     except BracketflowError as error:
-        _err.print(f"[red]error[/red] \\[{error.code}] {error.message}", highlight=False)
+        _err.print(f"[red]error[/red] \\[{error.code}] {escape(error.message)}", highlight=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _err.print("Interrupted. Results that were finished are kept; run the same command again.")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as left:
+        if isinstance(left, SystemExit) and left.code != _INTERRUPTED:
+            raise
+        _err.print("Interrupted. What was finished is kept; the same command goes on from there.")
+        sys.exit(_INTERRUPTED)

@@ -83,19 +83,21 @@ def _extras() -> Iterator[Finding]:
 
 
 def _prefect() -> Finding:
-    """Import the server: releases of FastAPI have broken it more than once."""
-    if url := os.environ.get("PREFECT_API_URL"):
-        return Finding(level="good", what="prefect server", found=url)
+    """Start or reach the server: releases of FastAPI have broken it more than once."""
     try:
-        importlib.import_module("prefect.server.api.server")
-    except Exception as error:  # whatever its import raises is the finding
-        return Finding(
-            level="bad",
-            what="prefect server",
-            found=f"{type(error).__name__}: {error}",
-            cure="pip install 'fastapi>=0.139,<0.155'",
-        )
-    return Finding(level="good", what="prefect server", found="its own temporary one works")
+        # Imported here: where it is broken, that is the finding.
+        server = importlib.import_module("flows.server")
+        return Finding(level="good", what="prefect server", found=server.ready_server())
+    except BracketflowError as error:
+        found = error.message
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+    return Finding(
+        level="bad",
+        what="prefect server",
+        found=found,
+        cure="pip install 'fastapi>=0.139,<0.155', or mend PREFECT_API_URL",
+    )
 
 
 def _ray() -> Finding:

@@ -14,7 +14,12 @@ from pipeline.fleet import open_fleet
 from pipeline.ledger import Ledger
 from pipeline.pool import PoolOptions
 from pipeline.runs import Counts, Outcome, publish
-from pipeline.score_results import ScoreRun, find_results, plan_scores
+from pipeline.score_results import (
+    ScoreRun,
+    check_score_destination,
+    find_results,
+    plan_scores,
+)
 from pipeline.settings import AlignMode
 
 __all__ = ["score_results"]
@@ -29,14 +34,14 @@ def score_step(run: ScoreRun, options: ScanOptions, pool: PoolOptions) -> Counts
     with Ledger(run.destination, run.run_id, "plan") as ledger:
         for row in settled:
             ledger.append(row)
-            counts.add(row["status"], row["error_code"])
+            counts.add(row["status"], row)
     if jobs:
         with (
             open_fleet(run.recipe, pool) as fleet,
             FuseProgress(len(jobs), what="scoring") as progress,
         ):
             for row in fleet.run(jobs):
-                counts.add(row["status"], row["error_code"])
+                counts.add(row["status"], row)
                 progress.advance(failed=row["status"] == "quarantined")
     return counts
 
@@ -64,6 +69,7 @@ def score_results(
         UsageError: bad options, or nothing to work on.
         InfrastructureError: Ray, disk or network failed.
     """
+    check_score_destination(storage.absolute(source), storage.absolute(destination))
     run = ScoreRun(
         source=storage.absolute(source),
         results=storage.absolute(results),

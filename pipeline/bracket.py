@@ -67,8 +67,8 @@ class Frame:
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the file does, as far as a listing can tell."""
-        return f"{self.path}|{self.size_bytes}|{self.mtime_ns}"
+        """Changes whenever the file does, as far as a listing can tell, or its exposure."""
+        return f"{self.path}|{self.size_bytes}|{self.mtime_ns}|{self.exposure_time_s}|{self.ev}"
 
 
 def bracket_id(paths: Sequence[str]) -> str:

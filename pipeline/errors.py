@@ -42,6 +42,7 @@ _PHOTO_CODES: dict[str, str] = {
     "result-exists": "A file that bracketflow did not write stands where the result should go.",
     "result-unwritable": "The result cannot be written in the chosen format.",
     "result-differs-in-size": "A result to be scored has another size than its frames.",
+    "out-of-memory": "The bracket does not fit into a worker's memory.",
     "worker-died": "The worker died on this bracket again and again.",
     "unexpected": "An error that bracketflow did not foresee; please report it.",
 }
@@ -60,7 +61,6 @@ _LOCKED_CODES: dict[str, str] = {
 _INFRASTRUCTURE_CODES: dict[str, str] = {
     "disk-full": "No space is left at the destination.",
     "storage-failed": "Reading from or writing to storage failed.",
-    "out-of-memory": "A worker ran out of memory.",
     "ray-failed": "Ray could not be reached or started.",
     "prefect-failed": "Prefect could not be reached or started.",
     "version-mismatch": "A worker runs another version of bracketflow.",

@@ -18,17 +18,18 @@ from typing import Any, Protocol
 import cv2
 import ray
 import torch
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.cluster import connect, version
 from pipeline.errors import BracketflowError, InfrastructureError, PhotoError
-from pipeline.ledger import Ledger
+from pipeline.ledger import Intend, Ledger
 from pipeline.pool import Device, PoolOptions, PoolPlan, plan_pool
 from pipeline.report.schema import Row
 
 __all__ = ["Fleet", "Job", "Visitor", "VisitorRecipe", "open_fleet"]
 
 _MAX_DEATHS = 2  # how many workers a job may cost before it is given up
+_FLUSH_S = 60  # how long a worker gets to write its last rows
 _IN_FLIGHT = 2  # jobs an actor has at hand, so that it never waits for the driver
 
 
@@ -53,7 +54,7 @@ class VisitorRecipe(Protocol):
     def destination(self) -> str: ...
     @property
     def run_id(self) -> str: ...
-    def build(self, *, device: str, worker: str) -> Visitor: ...
+    def build(self, *, device: str, worker: str, intend: Intend) -> Visitor: ...
 
 
 @contextlib.contextmanager
@@ -79,15 +80,22 @@ class _Worker:
         cv2.setNumThreads(threads)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._recipe = recipe
+        self._device = device
         self._name = name
-        self._visitor = recipe.build(device=device, worker=name)
         self._ledger = Ledger(recipe.destination, recipe.run_id, name)
+        self._visitor: Visitor | None = None
 
-    def version(self) -> str:
+    def ready(self) -> str:
+        """Load the model and return the version; here, so that its error keeps its code."""
+        self._visitor = self._recipe.build(
+            device=self._device, worker=self._name, intend=self._ledger.intend
+        )
         return version()
 
     def visit(self, job: Job) -> tuple[Row, int]:
         """The row, and how many rows of this worker are on disk by now."""
+        assert self._visitor is not None, "ready() comes first"
         row = self._visitor.visit(job)
         self._ledger.append(row)
         return row, self._ledger.committed
@@ -119,17 +127,11 @@ class Fleet:
         self._ledger = Ledger(recipe.destination, recipe.run_id, "driver")
 
     def __enter__(self) -> Fleet:
-        actors = [self._start() for _ in range(self._plan.workers)]
         try:
-            for found in ray.get([actor.version.remote() for actor in actors]):
-                if found != version():
-                    raise InfrastructureError(
-                        "version-mismatch",
-                        f"A worker runs bracketflow {found}, this is {version()}; install the "
-                        "same version on every node.",
-                    )
-        except RayError as error:
-            raise _infrastructure(error) from error
+            self._make_ready([self._start() for _ in range(self._plan.workers)])
+        except BaseException:
+            self._kill_all()
+            raise
         return self
 
     def __exit__(
@@ -138,20 +140,44 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # An interrupt does not wait for the bracket at hand: the copies here are as good.
+        patient = error is None or isinstance(error, Exception)
         try:
+            flushed = {actor: actor.flush.remote() for actor in self._names} if patient else {}
+            for actor in list(self._names):
+                try:
+                    if patient:
+                        ray.get(flushed[actor], timeout=_FLUSH_S)
+                        self._rows[actor].clear()
+                except RayTaskError as failure:
+                    if error is None:
+                        raise _infrastructure(failure) from failure
+                except RayError:
+                    pass  # dead or stuck: what it had not written is written here
+                self._bury(actor)
             self._ledger.flush()
-            if error is None or isinstance(error, Exception):
-                flushed = [actor.flush.remote() for actor in self._names]
-                with contextlib.suppress(RayActorError):
-                    ray.get(flushed, timeout=60)
-        except RayError as failure:
-            if error is None:
-                raise _infrastructure(failure) from failure
         finally:
-            for actor in self._names:
+            self._kill_all()
+
+    def _make_ready(self, actors: list[Any]) -> None:
+        """Wait until the actors have loaded their model, and compare versions."""
+        try:
+            for found in ray.get([actor.ready.remote() for actor in actors]):
+                if found != version():
+                    raise InfrastructureError(
+                        "version-mismatch",
+                        f"A worker runs bracketflow {found}, this is {version()}; install the "
+                        "same version on every node.",
+                    )
+        except RayError as error:
+            raise _infrastructure(error) from error
+
+    def _kill_all(self) -> None:
+        for actor in list(self._names):
+            with contextlib.suppress(RayError):
                 ray.kill(actor)
-            self._names.clear()
-            self._rows.clear()
+        self._names.clear()
+        self._rows.clear()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Row]:
         """Visit all jobs; rows come in the order in which they are done."""
@@ -177,7 +203,9 @@ class Fleet:
             actor, job, deaths = at_hand.pop(done[0])
             try:
                 row, committed = ray.get(done[0])
-            except RayActorError:
+            except RayTaskError as error:
+                raise _infrastructure(error) from error
+            except RayError:  # the actor died, its node did, or Ray killed it for its memory
                 # The oldest job at hand is the one that was being worked on: it takes the blame.
                 lost = [(job, deaths + 1)]
                 for ref in [ref for ref, entry in at_hand.items() if entry[0] is actor]:
@@ -190,11 +218,10 @@ class Fleet:
                     yield row
                 waiting.extendleft(reversed(lost))
                 replacement = self._start()
+                self._make_ready([replacement])
                 for _ in range(_IN_FLIGHT):
                     hand_out(replacement)
                 continue
-            except RayTaskError as error:
-                raise _infrastructure(error) from error
             self._rows[actor].append(row)
             self._forget(actor, committed)
             hand_out(actor)
@@ -208,9 +235,11 @@ class Fleet:
         self._committed[name] = committed
 
     def _bury(self, actor: Any) -> str:
-        """Take over what a dead actor had finished but not yet written."""
+        """Take over what an actor had finished but not written, and make sure that it is gone."""
         for row in self._rows.pop(actor):
             self._ledger.append(row)
+        with contextlib.suppress(RayError):
+            ray.kill(actor)
         return self._names.pop(actor)
 
     def _start(self) -> Any:

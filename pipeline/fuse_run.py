@@ -14,7 +14,7 @@ from pipeline.archive.catalog import read_brackets
 from pipeline.bracket import Bracket
 from pipeline.fleet import Fleet
 from pipeline.fusing import FuseRecipe
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, read_written
 from pipeline.naming import Names
 from pipeline.planning import FuseJob, Settled, Standing, plan, standing_results
 from pipeline.report.schema import Row
@@ -57,6 +57,7 @@ class Plan:
     found: int
     names: Names
     standing: dict[str, Standing]
+    written: dict[str, set[str]]
 
     def chunks(self, size: int) -> Iterator[tuple[FuseJob | Settled, ...]]:
         """Decisions over all brackets of the catalog, ``size`` at a time."""
@@ -67,6 +68,7 @@ class Plan:
             weights_sha256=zoo.card(self.run.settings.model).weights_sha256,
             destination=self.run.destination,
             standing=self.standing,
+            written=self.written,
             run_id=self.run.run_id,
         )
         while chunk := tuple(islice(decisions, size)):
@@ -84,7 +86,11 @@ def make_plan(run: FuseRun) -> Plan:
 
     names = Names(counted(), template=run.settings.name, model=run.settings.model)
     return Plan(
-        run=run, found=counts.found, names=names, standing=standing_results(run.destination)
+        run=run,
+        found=counts.found,
+        names=names,
+        standing=standing_results(run.destination),
+        written=read_written(run.destination),
     )
 
 
@@ -104,16 +110,14 @@ def fuse_chunk(
         if isinstance(decision, FuseJob):
             jobs.append(decision)
             continue
-        code = None
         if decision.row is not None:
             ledger.append(decision.row)
-            code = decision.row["error_code"]
-        counts.add(decision.status, code)
+        counts.add(decision.status, decision.row)
         advance(decision.row)
     if fleet is None:
         if jobs:
             raise ValueError("a chunk with work needs a fleet")
         return
     for row in fleet.run(jobs):
-        counts.add(row["status"], row["error_code"])
+        counts.add(row["status"], row)
         advance(row)

@@ -20,11 +20,12 @@ from model.fusion_model import FusionModel
 from pipeline import storage
 from pipeline.align.registration import Alignment, align
 from pipeline.bracket import Pixels, Stack
-from pipeline.errors import InfrastructureError, PhotoError
+from pipeline.errors import BracketflowError, InfrastructureError, PhotoError
 from pipeline.images.previews import map_png, preview_jpeg
 from pipeline.images.reading import Limits
-from pipeline.images.writing import Written, encode_photo, quantize
-from pipeline.planning import FuseJob, base_row
+from pipeline.images.writing import encode_photo, quantize
+from pipeline.ledger import Intend
+from pipeline.planning import FuseJob, base_row, unexpected
 from pipeline.report.schema import Row
 from pipeline.runs import versions
 from pipeline.scoring import Scores, score_pixels
@@ -43,13 +44,14 @@ class FuseRecipe:
     run_id: str
     limits: Limits = field(default_factory=Limits)
 
-    def build(self, *, device: str, worker: str) -> FuseVisitor:
+    def build(self, *, device: str, worker: str, intend: Intend) -> FuseVisitor:
         """Load the model, once for each worker."""
         return FuseVisitor(
             recipe=self,
             model=zoo.load(self.settings.model, device=device),
             weights_sha256=zoo.card(self.settings.model).weights_sha256,
             worker=worker,
+            intend=intend,
             versions=versions(),
         )
 
@@ -62,6 +64,7 @@ class FuseVisitor:
     model: FusionModel
     weights_sha256: str | None
     worker: str
+    intend: Intend
     versions: dict[str, str]
 
     def visit(self, job: FuseJob) -> Row:
@@ -107,23 +110,21 @@ def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
     try:
         columns = _work(job, visitor, clock)
         status = "fused"
-    except PhotoError as error:
-        columns = _failure(error, clock.stage)
-        status = "quarantined"
     except InfrastructureError:
         raise
-    except MemoryError as error:
-        raise InfrastructureError(
+    except BracketflowError as error:
+        columns = _failure(error, clock.stage)
+        status = "quarantined"
+    except MemoryError:
+        too_large = PhotoError(
             "out-of-memory",
-            f"Out of memory while fusing {job.bracket.frames[0].path}; use fewer --workers.",
-        ) from error
-    except Exception as error:  # the run goes on; the row names what to report
-        unexpected = PhotoError(
-            "unexpected",
-            f"{type(error).__name__}: {error}. The bracket was left out; please report this "
-            f"with {job.bracket.frames[0].path}.",
+            f"The bracket of {job.bracket.frames[0].path} does not fit into memory; use fewer "
+            "--workers, or a machine with more of it.",
         )
-        columns = _failure(unexpected, clock.stage)
+        columns = _failure(too_large, clock.stage)
+        status = "quarantined"
+    except Exception as error:  # the run goes on; the row names what to report
+        columns = _failure(unexpected(error, job.bracket), clock.stage)
         status = "quarantined"
     return base_row(
         job.bracket,
@@ -133,7 +134,7 @@ def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
     )
 
 
-def _failure(error: PhotoError, stage: str) -> dict[str, Any]:
+def _failure(error: BracketflowError, stage: str) -> dict[str, Any]:
     return {"error_code": error.code, "error_message": error.message, "error_stage": stage}
 
 
@@ -156,8 +157,17 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
             limits=recipe.limits,
         )
     with clock.step("write"):
+        encoded = encode_photo(
+            result,
+            format=settings.format,
+            bits=settings.bits,
+            quality=settings.quality,
+            exif=read.exif,
+        )
+        _check_place(job, encoded.sha256)
         previews = _write_previews(job, recipe, result, scores) if settings.previews else {}
-        written = _write_result(job, settings, result, read.exif)
+        visitor.intend(job.result_uri, encoded.sha256)
+        storage.write_atomic(job.result_uri, encoded.data)
     return {
         "confidence": read.confidence,
         "notes": [*read.notes, *alignment.notes],
@@ -166,8 +176,8 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
         "source_height": read.stack.height,
         **_alignment_columns(alignment),
         "result_uri": job.result_uri,
-        "result_sha256": written.sha256,
-        "result_bytes": written.size_bytes,
+        "result_sha256": encoded.sha256,
+        "result_bytes": encoded.size_bytes,
         "result_format": settings.format,
         "result_bits": settings.bits,
         "width": stack.width,
@@ -212,23 +222,21 @@ def _write_previews(
     return {"preview_uri": preview_uri, "map_uri": map_uri}
 
 
-def _write_result(
-    job: FuseJob, settings: FuseSettings, result: Pixels, exif: bytes | None
-) -> Written:
-    written = encode_photo(
-        result, format=settings.format, bits=settings.bits, quality=settings.quality, exif=exif
-    )
-    if storage.exists(job.result_uri):
+def _check_place(job: FuseJob, sha256: str) -> None:
+    """Make sure that nothing of somebody else stands where the result goes.
+
+    Raises:
+        PhotoError: ``result-exists``.
+    """
+    if not storage.exists(job.result_uri):
+        return
+    if storage.is_file(job.result_uri):
         with storage.open_read(job.result_uri) as handle:
             standing = storage.sha256_of(handle.read())
-        if standing == written.sha256:
-            return written
-        if standing != job.previous_sha256:
-            raise PhotoError(
-                "result-exists",
-                f"{job.result_uri} stands where the result should go, and bracketflow did not "
-                "write it (or it was changed since). Move it away, or choose another --name or "
-                "destination.",
-            )
-    storage.write_atomic(job.result_uri, written.data)
-    return written
+        if standing == sha256 or standing in job.ours_sha256:
+            return
+    raise PhotoError(
+        "result-exists",
+        f"{job.result_uri} stands where the result should go, and bracketflow did not write it "
+        "(or it was changed since). Move it away, or choose another --name or destination.",
+    )

@@ -4,6 +4,7 @@
 Below a destination::
 
     report/run=<id>/segment-<writer>-<number>.parquet   rows, appended, complete, never changed
+    report/run=<id>/_writing-<writer>.json              results on their way, without a row yet
     report/run=<id>/_manifest.json                      written last: the run ended
     results/...                                         the fused photographs
     previews/...                                        small pictures for the report
@@ -21,7 +22,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -33,10 +34,22 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.report.schema import SCHEMA, Row, to_table
 
-__all__ = ["Ledger", "read_manifests", "read_quarantine", "read_report", "write_manifest"]
+__all__ = [
+    "Intend",
+    "Ledger",
+    "read_manifests",
+    "read_quarantine",
+    "read_report",
+    "read_written",
+    "write_manifest",
+]
+
+Intend = Callable[[str, str], None]
+"""Told (result URI, SHA-256) before a result is written; see :meth:`Ledger.intend`."""
 
 _REPORT = "report"
 _MANIFEST = "_manifest.json"
+_WRITING = "_writing-"
 _TIMES = ("finished_at", "run_id")
 
 
@@ -62,6 +75,7 @@ class Ledger:
     _rows: list[Row] = field(default_factory=list, init=False)
     _oldest: float = field(default=0.0, init=False)
     _latest: float = field(default_factory=time.monotonic, init=False)
+    _intents: dict[str, str] = field(default_factory=dict, init=False)
     _number: int = field(default=0, init=False)
     _committed: int = field(default=0, init=False)
 
@@ -91,6 +105,17 @@ class Ledger:
         if len(self._rows) >= self.max_rows or now - self._oldest + pace >= self.max_age_s:
             self.flush()
 
+    def intend(self, result_uri: str, sha256: str) -> None:
+        """Put on record that a result is about to be written, before its row can be.
+
+        Should the writer die in between, the next run knows the file for our own.
+        """
+        self._intents[result_uri] = sha256
+        uri = storage.join(
+            _run_folder(self.destination, self.run_id), f"{_WRITING}{self.writer}.json"
+        )
+        storage.write_atomic(uri, json.dumps(self._intents).encode("utf-8"))
+
     def flush(self) -> None:
         """Write what waits as one segment.
 
@@ -108,6 +133,7 @@ class Ledger:
         self._number += 1
         self._committed += len(self._rows)
         self._rows.clear()
+        self._intents.clear()
 
 
 def _segments(destination: str, run_id: str | None) -> list[str]:
@@ -166,6 +192,25 @@ def read_quarantine(destination: str, *, run_id: str | None = None) -> pa.Table:
     """The brackets whose newest row says ``quarantined``."""
     table = read_report(destination, run_id=run_id)
     return table.filter(pc.equal(table["status"], "quarantined"))
+
+
+def read_written(destination: str) -> dict[str, set[str]]:
+    """Everything that bracketflow wrote as a result: URI -> the hashes it may have.
+
+    From all rows ever written, and from what was on record as about to be written.
+    """
+    written: dict[str, set[str]] = {}
+    columns = ["result_uri", "result_sha256"]
+    rows = read_report(destination, columns=columns, newest=False)
+    rows = rows.filter(pc.is_valid(rows["result_sha256"]))
+    for uri, sha256 in zip(*(rows[name].to_pylist() for name in columns), strict=True):
+        written.setdefault(uri, set()).add(sha256)
+    fs, base = storage.file_system(storage.join(destination, _REPORT))
+    for path in fs.glob(f"{base}/run=*/{_WRITING}*.json"):
+        with fs.open(path, "rb") as handle:
+            for uri, sha256 in json.load(handle).items():
+                written.setdefault(uri, set()).add(sha256)
+    return written
 
 
 def write_manifest(destination: str, run_id: str, manifest: dict[str, Any]) -> str:

@@ -59,11 +59,10 @@ class Names:
     """The result names of all brackets of a catalog.
 
     Built in one pass over the brackets; holds a short hash for each, so that a million brackets
-    fit in memory.
+    fit in memory. The template must be one that :func:`check_template` takes.
     """
 
     def __init__(self, brackets: Iterable[Bracket], *, template: str, model: str) -> None:
-        check_template(template)
         self._template = template
         self._model = model
         self._seen = Counter(self._hash(bracket) for bracket in brackets)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pipeline import storage
 from pipeline.bracket import Bracket
-from pipeline.errors import BracketflowError, UsageError
+from pipeline.errors import BracketflowError, PhotoError, UsageError
 from pipeline.ledger import read_report
 from pipeline.naming import Names
 from pipeline.report.schema import Row, make_row
@@ -53,14 +53,22 @@ def base_row(bracket: Bracket, *, run_id: str, worker: str, **values: Any) -> Ro
     return make_row(**known | values)
 
 
+def unexpected(error: Exception, bracket: Bracket) -> PhotoError:
+    """An error that nobody foresaw, as the bracket's own: the run goes on without it."""
+    return PhotoError(
+        "unexpected",
+        f"{type(error).__name__}: {error}. The bracket was left out; please report this with "
+        f"{bracket.frames[0].path}.",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """What the destination already holds for a bracket."""
 
     key: str | None
     status: str
-    result_uri: str | None
-    result_sha256: str | None
+    result_uri: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +78,8 @@ class FuseJob:
     bracket: Bracket
     key: str
     result_uri: str
-    previous_sha256: str | None = None
-    """Hash of the result that stands at ``result_uri`` now, if an earlier run wrote it."""
+    ours_sha256: frozenset[str] = frozenset()
+    """Hashes that a file at ``result_uri`` may have if an earlier run wrote it."""
 
     def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
         """The row of this job when no worker could finish it."""
@@ -120,14 +128,13 @@ def check_destination(source: str, destination: str) -> None:
 
 def standing_results(destination: str) -> dict[str, Standing]:
     """The newest state of every bracket at the destination, by bracket id."""
-    columns = ["bracket_id", "key", "status", "result_uri", "result_sha256"]
+    columns = ["bracket_id", "key", "status", "result_uri"]
     table = read_report(destination, columns=columns)
     return {
         row["bracket_id"]: Standing(
             key=row["key"],
             status=row["status"],
             result_uri=row["result_uri"],
-            result_sha256=row["result_sha256"],
         )
         for row in table.to_pylist()
     }
@@ -141,6 +148,7 @@ def plan(
     weights_sha256: str | None,
     destination: str,
     standing: dict[str, Standing],
+    written: dict[str, set[str]],
     run_id: str,
 ) -> Iterator[FuseJob | Settled]:
     """Decide on every bracket, one after the other.
@@ -186,10 +194,9 @@ def plan(
         result_uri = storage.join(
             destination, "results", *names.path(bracket, settings.extension).split("/")
         )
-        ours = before is not None and before.result_uri == result_uri
         yield FuseJob(
             bracket=bracket,
             key=key,
             result_uri=result_uri,
-            previous_sha256=before.result_sha256 if ours and before is not None else None,
+            ours_sha256=frozenset(written.get(result_uri, ())),
         )

@@ -37,6 +37,14 @@ class PoolOptions:
     threads_per_worker: int | None = None
     """Threads of one actor's numerics (2 by default, or what the machine has)."""
 
+    def __post_init__(self) -> None:
+        for option, number in (
+            ("--workers", self.workers),
+            ("--threads", self.threads_per_worker),
+        ):
+            if number is not None and number < 1:
+                raise UsageError("option-invalid", f"{option} {number} must be at least 1.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoolPlan:
@@ -77,8 +85,6 @@ def plan_pool(options: PoolOptions, resources: Resources) -> PoolPlan:
     else:
         fitting = max(int(free // min(threads, free)), 1)
     workers = options.workers or fitting
-    if workers < 1 or threads < 1:
-        raise UsageError("option-invalid", "--workers and --threads must be at least 1.")
     if use_gpu and workers > fitting:
         raise UsageError(
             "option-invalid",

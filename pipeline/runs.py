@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.ledger import read_report, write_manifest
+from pipeline.report.schema import Row
 
 __all__ = [
     "Counts",
@@ -87,14 +88,18 @@ class Counts:
     reused: int = 0
     skipped: int = 0
     quarantined: int = 0
+    rows: int = 0
+    """Rows handed to the ledger; the report must hold as many of this run."""
     codes: Counter[str] = field(default_factory=Counter)
     """How often each error code came up."""
 
-    def add(self, status: str, error_code: str | None = None) -> None:
-        """Count one bracket."""
+    def add(self, status: str, row: Row | None) -> None:
+        """Count one bracket and its row, if it got one."""
         setattr(self, status, getattr(self, status) + 1)
-        if error_code is not None:
-            self.codes[error_code] += 1
+        if row is not None:
+            self.rows += 1
+            if row["error_code"] is not None:
+                self.codes[row["error_code"]] += 1
 
     @property
     def done(self) -> int:
@@ -164,6 +169,12 @@ def publish(run: Run, counts: Counts) -> Outcome:
     """
     counts.check()
     scores = read_report(run.destination, run_id=run.run_id, columns=["mef_ssim"])["mef_ssim"]
+    if len(scores) != counts.rows:
+        raise InfrastructureError(
+            "counts-mismatch",
+            f"{counts.rows} rows were made, but {len(scores)} are in the report of run "
+            f"{run.run_id}. Run the command again: what is missing is made up for.",
+        )
     mean: float | None = pc.mean(scores).as_py()
     manifest = run.describe() | {
         "finished_at": datetime.now(UTC).isoformat(),
@@ -183,7 +194,7 @@ def publish(run: Run, counts: Counts) -> Outcome:
 
 @dataclass(frozen=True)
 class FailureBudget:
-    """How many of the brackets worked on may be quarantined: a share, but at least one."""
+    """How many brackets may be quarantined: a share of all but the skipped ones, or one."""
 
     share: float = 0.10
 
@@ -211,5 +222,5 @@ class FailureBudget:
         """Whether the run failed too often; 0 allows no failure at all."""
         if self.share == 0:
             return counts.quarantined > 0
-        worked_on = counts.fused + counts.quarantined
+        worked_on = counts.fused + counts.reused + counts.quarantined
         return counts.quarantined > max(1, math.floor(self.share * worked_on))

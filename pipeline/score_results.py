@@ -17,18 +17,26 @@ from typing import Any
 from pipeline.align.registration import align
 from pipeline.archive.shot import IMAGE_EXTENSIONS
 from pipeline.bracket import Bracket
-from pipeline.errors import BracketflowError, PhotoError
+from pipeline.errors import BracketflowError, InfrastructureError, PhotoError, UsageError
 from pipeline.images.reading import Limits, read_photo
-from pipeline.ledger import read_report
+from pipeline.ledger import Intend, read_manifests, read_report
 from pipeline.listing import list_files
-from pipeline.planning import base_row
+from pipeline.planning import base_row, check_destination, unexpected
 from pipeline.report.schema import Row
 from pipeline.runs import Run, versions
 from pipeline.scoring import score_pixels
 from pipeline.settings import ALGORITHM_VERSION, AlignMode
 from pipeline.stacks import read_bracket
 
-__all__ = ["Results", "ScoreJob", "ScoreRecipe", "ScoreRun", "find_results", "plan_scores"]
+__all__ = [
+    "Results",
+    "ScoreJob",
+    "ScoreRecipe",
+    "ScoreRun",
+    "check_score_destination",
+    "find_results",
+    "plan_scores",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +45,8 @@ class Results:
 
     by_bracket: dict[str, str]
     """bracket_id -> URI, where a report says so."""
-    by_path: dict[str, str]
-    """relative path without extension, casefolded -> URI."""
+    by_path: dict[str, tuple[str, ...]]
+    """relative path without extension, casefolded -> URIs."""
     by_stem: dict[str, tuple[str, ...]]
     """file name without extension, casefolded -> URIs."""
 
@@ -47,26 +55,28 @@ class Results:
 
         In this order: the report's own word; the same folder and the name of the bracket's first
         frame, its folder's name, or that name and a suffix such as ``_fused``; a file anywhere
-        that is called like the bracket's folder. A name that fits two files fits none.
+        that is called like the bracket's folder. A name that fits two files fits none, and a
+        bracket's own frames are never its result.
         """
+        frames = {frame.uri for frame in bracket.frames}
         if bracket.id in self.by_bracket:
             return self.by_bracket[bracket.id]
         first = posixpath.splitext(min(frame.path for frame in bracket.frames))[0].casefold()
         folder = posixpath.dirname(first)
         name = posixpath.basename(folder)
         stems = [posixpath.basename(first), *([name] if name else [])]
+        keys = []
         for stem in stems:
             for suffix in ("", "_fused"):
-                uri = self.by_path.get(posixpath.join(folder, stem + suffix))
-                if uri is not None:
-                    return uri
-        for key in (folder, f"{folder}_fused"):
-            if key in self.by_path:
-                return self.by_path[key]
-        for stem in (name, f"{name}_fused"):
-            uris = self.by_stem.get(stem, ()) if name else ()
-            if len(uris) == 1:
-                return uris[0]
+                keys.append(posixpath.join(folder, stem + suffix))
+        keys += [folder, f"{folder}_fused"]
+        candidates = [self.by_path.get(key, ()) for key in keys]
+        if name:
+            candidates += [self.by_stem.get(key, ()) for key in (name, f"{name}_fused")]
+        for uris in candidates:
+            others = [uri for uri in uris if uri not in frames]
+            if len(others) == 1:
+                return others[0]
         return None
 
 
@@ -78,18 +88,18 @@ def find_results(folder: str) -> Results:
     """
     own = read_report(folder, columns=["bracket_id", "status", "result_uri"]).to_pylist()
     by_bracket = {row["bracket_id"]: row["result_uri"] for row in own if row["status"] == "fused"}
-    by_path: dict[str, str] = {}
+    by_path: dict[str, list[str]] = defaultdict(list)
     by_stem: dict[str, list[str]] = defaultdict(list)
     if not by_bracket:
         for info in list_files(folder):
             stem, extension = posixpath.splitext(info.path)
             if extension.lower() not in IMAGE_EXTENSIONS:
                 continue
-            by_path[stem.casefold()] = info.uri
+            by_path[stem.casefold()].append(info.uri)
             by_stem[posixpath.basename(stem).casefold()].append(info.uri)
     return Results(
         by_bracket=by_bracket,
-        by_path=by_path,
+        by_path={path: tuple(uris) for path, uris in by_path.items()},
         by_stem={stem: tuple(uris) for stem, uris in by_stem.items()},
     )
 
@@ -123,8 +133,8 @@ class ScoreRecipe:
     align: AlignMode = "auto"
     limits: Limits = field(default_factory=Limits)
 
-    def build(self, *, device: str, worker: str) -> ScoreVisitor:
-        """A scorer; scores are computed on the CPU whatever the device."""
+    def build(self, *, device: str, worker: str, intend: Intend) -> ScoreVisitor:
+        """A scorer; scores are computed on the CPU whatever the device, and nothing is written."""
         return ScoreVisitor(recipe=self, worker=worker, versions=versions())
 
 
@@ -138,11 +148,16 @@ class ScoreVisitor:
 
     def visit(self, job: ScoreJob) -> Row:
         """Score one result; a bad one becomes a quarantined row."""
-        began = time.perf_counter()
         try:
             columns = _score(job, self.recipe)
-        except PhotoError as error:
+        except InfrastructureError:
+            raise
+        except BracketflowError as error:
             return job.failed(run_id=self.recipe.run_id, worker=self.worker, error=error)
+        except Exception as error:  # the run goes on; the row names what to report
+            return job.failed(
+                run_id=self.recipe.run_id, worker=self.worker, error=unexpected(error, job.bracket)
+            )
         return base_row(
             job.bracket,
             run_id=self.recipe.run_id,
@@ -152,7 +167,6 @@ class ScoreVisitor:
                 "status": "fused",
                 "result_uri": job.result_uri,
                 "algorithm_version": ALGORITHM_VERSION,
-                "seconds_score": time.perf_counter() - began,
                 "versions": self.versions,
             },
         )
@@ -173,6 +187,7 @@ def _score(job: ScoreJob, recipe: ScoreRecipe) -> dict[str, Any]:
             f"{job.result_uri} is {size[1]} x {size[0]} px, its frames are "
             f"{read.stack.width} x {read.stack.height}; score results of the frames' own size.",
         )
+    began = time.perf_counter()
     scores = score_pixels(
         frames,
         photo.pixels,
@@ -187,6 +202,7 @@ def _score(job: ScoreJob, recipe: ScoreRecipe) -> dict[str, Any]:
         "align_shift_px": alignment.shift_px,
         "align_residual_px": alignment.residual_px,
         "crop_px": list(crop),
+        "seconds_score": time.perf_counter() - began,
         "width": size[1],
         "height": size[0],
         **scores.columns,
@@ -207,6 +223,21 @@ class ScoreRun(Run):
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"results": self.results, "settings": {"align": self.align}}
+
+
+def check_score_destination(source: str, destination: str) -> None:
+    """Refuse a destination inside the source, or one that holds the results of ``fuse``.
+
+    Raises:
+        UsageError: ``destination-invalid``.
+    """
+    check_destination(source, destination)
+    if any("catalog" in manifest for manifest in read_manifests(destination)):
+        raise UsageError(
+            "destination-invalid",
+            f"{destination} holds the report of a fusing run, whose rows scores would hide; "
+            "choose another --out.",
+        )
 
 
 def plan_scores(

@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from model import zoo
+from pipeline import storage
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
 from pipeline.images.writing import EXTENSIONS, OutputFormat, check_output
+from pipeline.naming import check_template
 
 __all__ = [
     "ALGORITHM_VERSION",
@@ -65,6 +67,7 @@ class FuseSettings:
                 f"--align {self.align!r} is not one of {', '.join(get_args(AlignMode))}.",
             )
         check_output(self.format, self.bits, self.quality)
+        check_template(self.name)
 
     @property
     def extension(self) -> str:
@@ -82,12 +85,24 @@ def result_key(bracket: Bracket, settings: FuseSettings, weights_sha256: str | N
     return _hash(
         {
             "inputs": bracket.fingerprint,
-            "label": bracket.label_uri,
+            "label": [bracket.label_uri, bracket.label_kind, _stamp(bracket.label_uri)],
             "settings": settings.sha256,
             "weights": weights_sha256,
             "algorithm": ALGORITHM_VERSION,
         }
     )
+
+
+def _stamp(uri: str | None) -> str | None:
+    """Changes whenever the file does, as far as its size and time can tell."""
+    if uri is None:
+        return None
+    fs, path = storage.file_system(uri)
+    try:
+        info = fs.info(path)
+    except OSError:
+        return None
+    return f"{info.get('size')}|{info.get('mtime') or info.get('LastModified')}"
 
 
 def _hash(value: Any) -> str:

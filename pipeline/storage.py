@@ -24,17 +24,18 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import InfrastructureError, PhotoError, UsageError
+from pipeline.errors import BracketflowError, InfrastructureError, PhotoError, UsageError
 
 __all__ = [
     "absolute",
-    "delete",
     "exists",
     "file_system",
+    "is_file",
     "is_local",
     "join",
     "local_path",
     "open_read",
+    "read_error",
     "sha256_of",
     "to_uri",
     "write_atomic",
@@ -148,9 +149,20 @@ def open_read(uri: str, *, read_ahead_bytes: int | None = None) -> Iterator[Bina
             raise PhotoError(
                 "file-missing", f"{uri} is longer than a file's name can be; mend the list."
             ) from error
-        raise InfrastructureError("storage-failed", f"Cannot open {uri}: {error}.") from error
+        raise read_error(uri, error) from error
     with handle:
         yield handle
+
+
+def read_error(uri: str, error: OSError) -> BracketflowError:
+    """Whom to blame when a file cannot be read: the file, or the storage it lies on."""
+    if error.errno == errno.ENXIO:
+        return PhotoError("format-unsupported", f"{uri} is a socket, not an image; mend the list.")
+    if error.errno == errno.EIO and is_local(uri):
+        return PhotoError(
+            "file-unreadable", f"{uri} lies on a damaged part of its disk; restore it elsewhere."
+        )
+    return InfrastructureError("storage-failed", f"Cannot read {uri}: {error}.")
 
 
 def _open_local(path: Path) -> BinaryIO:
@@ -171,13 +183,10 @@ def exists(uri: str) -> bool:
     return bool(fs.exists(path))
 
 
-def delete(uri: str) -> None:
-    """Remove one file; a file that is not there is no error."""
+def is_file(uri: str) -> bool:
+    """Whether a file, and not a folder, stands at the URI."""
     fs, path = file_system(uri)
-    try:
-        fs.rm_file(path)
-    except FileNotFoundError:
-        return
+    return bool(fs.isfile(path))
 
 
 def write_atomic(uri: str, data: bytes | memoryview) -> None:

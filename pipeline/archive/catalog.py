@@ -202,6 +202,12 @@ def _text(text: str) -> str:
 
 def _bracket(row: dict[str, Any]) -> Bracket:
     values = dict(row)
+    if not lists.ID.fullmatch(values["bracket_id"]):
+        # The id becomes part of paths: nothing but our own hash may stand there.
+        raise UsageError(
+            "catalog-invalid",
+            f"{values['bracket_id']!r} is no bracket id of a catalog; scan the archive again.",
+        )
     frames = tuple(Frame(**frame) for frame in values.pop("frames"))
     notes = tuple(values.pop("notes") or ())
     return Bracket(frames=frames, notes=notes, id=values.pop("bracket_id"), **values)

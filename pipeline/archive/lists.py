@@ -34,12 +34,12 @@ from pipeline.bracket import Bracket, Frame, exposure_value
 from pipeline.errors import PhotoError, UsageError
 from pipeline.storage import file_system, is_local, join, local_path, open_read, to_uri
 
-__all__ = ["open_list", "open_parquet", "parquet_rows", "read_list"]
+__all__ = ["ID", "open_list", "open_parquet", "parquet_rows", "read_list"]
 
 _BATCH = 1024
 _NUMBERS = ("exposure_time_s", "f_number", "iso", "captured_s", "ev")
 _FIELDS = {field.name for field in fields(Frame)}
-_ID = re.compile(r"[0-9a-f]{16}")
+ID = re.compile(r"[0-9a-f]{16}")
 
 
 def read_list(uri: str) -> Iterator[Bracket]:
@@ -165,7 +165,7 @@ def _parquet_entries(uri: str) -> Iterator[tuple[str, str, list[Frame]]]:
                 frames.append(_frame(uri, where, facts))
             name = row.get("bracket_id")
             name = name if isinstance(name, str) else ""
-            yield name, name if _ID.fullmatch(name) else "", frames
+            yield name, name if ID.fullmatch(name) else "", frames
 
 
 def _frame(uri: str, where: str, facts: Mapping[str, Any]) -> Frame:

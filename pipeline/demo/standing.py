@@ -25,14 +25,14 @@ def keep_or_make(
 ) -> None:
     """Make the archive at ``folder``, unless it is there already.
 
-    It is rendered beside its place and moved when complete; ``<folder>.json`` then says what was
-    asked for, so that the next call can tell.
+    It is rendered beside its place and moved when complete; a hidden file beside it then says
+    what was asked for, so that the next call can tell.
 
     Raises:
         UsageError: ``destination-invalid``, something else stands at ``folder``.
     """
     wanted = json.dumps({"brackets": brackets, "plan": asdict(plan)}, sort_keys=True)
-    note = folder.with_name(f"{folder.name}.json")
+    note = folder.with_name(f".{folder.name}-made.json")
     if folder.exists():
         if note.is_file() and note.read_text("utf-8") == wanted:
             return

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pipeline.errors import InfrastructureError, PhotoError
-from pipeline.storage import open_read
+from pipeline.errors import PhotoError
+from pipeline.storage import open_read, read_error
 
 __all__ = ["Limits", "Source", "open_source"]
 
@@ -102,4 +102,4 @@ def _storage_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InfrastructureError("storage-failed", f"Cannot read {uri}: {error}.") from error
+        raise read_error(uri, error) from error

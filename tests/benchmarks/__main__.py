@@ -111,6 +111,7 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
         weights_sha256=None,
         destination=str(folder / "out"),
         standing={},
+        written={},
         run_id="bench",
     )
     assert isinstance(job, FuseJob)
@@ -122,7 +123,7 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
     model = zoo.load("mertens")
     result = fuse_stack(model, stack, bits=8)
     visitor = FuseRecipe(settings=settings, destination=str(folder / "out"), run_id="bench").build(
-        device="cpu", worker="bench"
+        device="cpu", worker="bench", intend=lambda uri, sha256: None
     )
 
     def row(what, ours, rival=None, rival_name=None):

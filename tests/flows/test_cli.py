@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import cli
 from model import zoo
@@ -45,8 +49,7 @@ def run(monkeypatch, capsys):
 def test_help_teaches(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0
-    if command not in ("models", "doctor"):
-        assert f"bracketflow {command} " in out
+    assert f"  bracketflow {command}" in out.partition("Example")[2]
 
 
 def test_models_as_json(run):
@@ -137,6 +140,61 @@ def test_it_works_among_modules_of_the_same_names(archive, tmp_path):
     assert done.returncode == 0, done.stderr
     statuses = read_report(str(place / "out"))["status"].to_pylist()
     assert statuses.count("fused") == sum(not bracket.broken for bracket in archive[1].brackets)
+
+
+def test_text_in_brackets_is_no_markup(run, tmp_path):
+    code, _, err = run("fuse", str(tmp_path / "a[/b]"), str(tmp_path / "out"), "--dry-run")
+    assert code == 2
+    assert "[source-missing]" in err
+    assert "a[/b]" in err.replace("\n", "")
+
+
+def test_a_server_that_does_not_answer_ends_with_4(run, archive, tmp_path):
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        code, _, err = run("fuse", str(archive[0]), str(tmp_path / "out"))
+    assert code == 4
+    assert "[prefect-failed]" in err
+
+
+def test_the_doctor_finds_nothing_wrong(run, prefect_server):
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "bad" not in out.split()
+    assert "ray" in out
+
+
+@pytest.mark.ray
+@pytest.mark.prefect
+def test_an_interrupt_keeps_what_was_finished_and_ends_with_130(archive, tmp_path):
+    """Ctrl-C as a terminal sends it: to the command, its Ray and its Prefect server alike."""
+    many = tmp_path / "many"
+    for copy in range(40):
+        shutil.copytree(archive[0], many / str(copy))
+    out = tmp_path / "out"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    command = subprocess.Popen(
+        [Path(sys.executable).with_name("bracketflow"), "fuse", many, out, "--no-previews"],
+        env=environment | {"HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("results/*/*/*.jpg")):
+        assert command.poll() is None, command.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(command.pid, signal.SIGINT)
+    _, err = command.communicate(timeout=60)
+    assert command.returncode == 130, err
+    assert "Interrupted" in err
+    assert "Traceback" not in err
+    fused = [row for row in read_report(str(out)).to_pylist() if row["status"] == "fused"]
+    results = list(out.glob("results/*/*/*.jpg"))
+    # Only the bracket at hand may be missing from the report.
+    assert len(results) - 1 <= len(fused) <= len(results)
+    assert not list(out.rglob("*.tmp"))
 
 
 @pytest.mark.ray

@@ -49,18 +49,19 @@ def make_bracket(tmp_path):
 def fuse_one(tmp_path):
     """Fuse one bracket into ``tmp_path/out`` and return its row."""
 
-    def fuse(bracket: Bracket, settings: FuseSettings | None = None, standing=None, out=None):
+    def fuse(bracket: Bracket, settings: FuseSettings | None = None, written=None, out=None):
         settings = settings or FuseSettings(model="mertens", format="png")
         destination = str(out or Path(tmp_path) / "out")
         recipe = FuseRecipe(settings=settings, destination=destination, run_id="r")
-        visitor = recipe.build(device="cpu", worker="w")
+        visitor = recipe.build(device="cpu", worker="w", intend=lambda uri, sha256: None)
         (job,) = plan(
             [bracket],
             names=Names([bracket], template=settings.name, model=settings.model),
             settings=settings,
             weights_sha256=None,
             destination=destination,
-            standing=standing or {},
+            standing={},
+            written=written or {},
             run_id="r",
         )
         return fuse_bracket(job, visitor)

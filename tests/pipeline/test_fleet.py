@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 
+import psutil
 import pytest
 import torch
 
@@ -46,13 +48,18 @@ def test_gpus_are_shared_as_asked():
         (PoolOptions(gpus_per_worker=2.0), 1),
         (PoolOptions(gpus_per_worker=1.5), 4),
         (PoolOptions(workers=3), 2),
-        (PoolOptions(workers=-1), 0),
     ],
 )
 def test_what_cannot_fit_is_refused_before_anything_starts(options, gpus):
     with pytest.raises(UsageError) as caught:
         plan_pool(options, resources(8, gpus))
     assert caught.value.code == "option-invalid"
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"workers": -1}, {"threads_per_worker": 0}])
+def test_a_pool_of_nothing_is_refused(wrong):
+    with pytest.raises(UsageError, match="at least 1"):
+        PoolOptions(**wrong)
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,11 @@ class ToyVisitor:
     def visit(self, job):
         if job.deed == "die":
             os._exit(1)
+        if job.deed == "die later":
+            threading.Timer(0.5, os._exit, [1]).start()
         if job.deed == "disk":
             raise InfrastructureError("disk-full", "no space left")
-        facts = {"threads": str(torch.get_num_threads())}
+        facts = {"threads": str(torch.get_num_threads()), "pid": str(os.getpid())}
         if torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES"):
             facts["gpu"] = os.environ["CUDA_VISIBLE_DEVICES"]
         return make_row(
@@ -94,7 +103,11 @@ class ToyRecipe:
     destination: str
     run_id: str = "r"
 
-    def build(self, *, device, worker):
+    trouble: str = ""
+
+    def build(self, *, device, worker, intend):
+        if self.trouble and worker != "worker000":
+            raise UsageError(self.trouble, "no such weights")
         return ToyVisitor(worker)
 
 
@@ -137,6 +150,30 @@ def test_a_job_that_kills_its_workers_costs_one_row(ray_with_a_logical_gpu, tmp_
     assert rows["bad"]["error_code"] == "worker-died"
     # What the dead worker had finished, but not written, is in the report all the same.
     assert read_report(str(tmp_path))["bracket_id"].to_pylist() == ["a", "b", "bad", "c"]
+
+
+@pytest.mark.ray
+def test_a_worker_that_dies_idle_loses_no_row(ray_with_a_logical_gpu, tmp_path):
+    plan = plan_pool(PoolOptions(workers=1, device="cpu"), ray_with_a_logical_gpu)
+    with Fleet(ToyRecipe(str(tmp_path)), plan) as fleet:
+        rows = list(fleet.run([ToyJob("a"), ToyJob("b", "die later")]))
+        psutil.Process(int(rows[0]["versions"]["pid"])).wait(30)
+    assert len(rows) == 2
+    assert read_report(str(tmp_path))["bracket_id"].to_pylist() == ["a", "b"]
+
+
+@pytest.mark.ray
+def test_trouble_at_the_start_of_a_worker_keeps_its_code(ray_with_a_logical_gpu, tmp_path):
+    recipe = ToyRecipe(str(tmp_path), trouble="weights-invalid")
+    two = plan_pool(PoolOptions(workers=2, device="cpu"), ray_with_a_logical_gpu)
+    with pytest.raises(UsageError) as caught, Fleet(recipe, two):
+        pass
+    assert caught.value.code == "weights-invalid"
+    # The replacement of a dead worker cannot start: the photographs are not to blame.
+    one = plan_pool(PoolOptions(workers=1, device="cpu"), ray_with_a_logical_gpu)
+    with pytest.raises(UsageError), Fleet(recipe, one) as fleet:
+        list(fleet.run([ToyJob("a"), ToyJob("b", "die"), ToyJob("c")]))
+    assert read_report(str(tmp_path))["bracket_id"].to_pylist() == ["a"]
 
 
 @pytest.mark.ray

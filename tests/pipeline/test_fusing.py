@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from model.metrics import mef_ssim
-from pipeline import fusing
+from pipeline import fusing, storage
 from pipeline.bracket import Frame
-from pipeline.errors import InfrastructureError
+from pipeline.errors import InfrastructureError, UsageError
 from pipeline.images.reading import read_photo
-from pipeline.planning import Standing
 from pipeline.settings import FuseSettings
 from tests.pipeline.conftest import textured
 
@@ -118,20 +117,13 @@ def test_a_foreign_file_is_left_alone(make_bracket, fuse_one, tmp_path):
 def test_a_result_of_ours_is_replaced_unless_somebody_changed_it(make_bracket, fuse_one):
     bracket = make_bracket(textured(0.5), textured(2.0))
     first = fuse_one(bracket)
-    standing = {
-        bracket.id: Standing(
-            key=first["key"],
-            status="fused",
-            result_uri=first["result_uri"],
-            result_sha256=first["result_sha256"],
-        )
-    }
+    written = {first["result_uri"]: {first["result_sha256"]}}
     other = FuseSettings(model="mertens", format="png", bits=16)
-    second = fuse_one(bracket, other, standing)
+    second = fuse_one(bracket, other, written)
     assert second["status"] == "fused"
     assert second["result_sha256"] != first["result_sha256"]
     Path(first["result_uri"]).write_bytes(b"retouched by hand")
-    third = fuse_one(bracket, other, standing)
+    third = fuse_one(bracket, other, written)
     assert third["error_code"] == "result-exists"
 
 
@@ -145,11 +137,25 @@ def test_a_bug_costs_one_row_and_names_itself(make_bracket, fuse_one, monkeypatc
     assert "ZeroDivisionError" in row["error_message"]
 
 
-def test_too_little_memory_is_no_fault_of_the_photograph(make_bracket, fuse_one, monkeypatch):
-    def full(*arguments, **options):
-        raise MemoryError
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(MemoryError(), "out-of-memory"), (UsageError("option-invalid", "x"), "option-invalid")],
+)
+def test_other_trouble_keeps_its_own_code(make_bracket, fuse_one, monkeypatch, raised, code):
+    def failing(*arguments, **options):
+        raise raised
 
-    monkeypatch.setattr(fusing, "fuse_stack", full)
+    monkeypatch.setattr(fusing, "fuse_stack", failing)
+    row = fuse_one(make_bracket(textured(0.5), textured(2.0)))
+    assert (row["status"], row["error_code"], row["error_stage"]) == ("quarantined", code, "fuse")
+
+
+def test_a_full_disk_is_no_fault_of_the_photograph(make_bracket, fuse_one, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    bracket = make_bracket(textured(0.5), textured(2.0))
+    monkeypatch.setattr(storage, "_write_local", full)
     with pytest.raises(InfrastructureError) as caught:
-        fuse_one(make_bracket(textured(0.5), textured(2.0)))
-    assert caught.value.code == "out-of-memory"
+        fuse_one(bracket)
+    assert caught.value.code == "disk-full"

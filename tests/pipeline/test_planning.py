@@ -27,7 +27,7 @@ def bracket(*names: str, **values) -> Bracket:
     return Bracket(frames=frames, source="/in", **values)
 
 
-def decide(brackets, destination, standing=None, settings=None):
+def decide(brackets, destination, standing=None, settings=None, written=None):
     settings = settings or FuseSettings()
     return list(
         plan(
@@ -37,6 +37,7 @@ def decide(brackets, destination, standing=None, settings=None):
             weights_sha256=None,
             destination=str(destination),
             standing=standing or {},
+            written=written or {},
             run_id="r",
         )
     )
@@ -65,9 +66,7 @@ def test_a_standing_result_is_reused_until_anything_changes(tmp_path):
     result = tmp_path / "r.jpg"
     result.write_bytes(b"x")
     key = result_key(one, FuseSettings(), None)
-    standing = {
-        one.id: Standing(key=key, status="fused", result_uri=str(result), result_sha256="s")
-    }
+    standing = {one.id: Standing(key=key, status="fused", result_uri=str(result))}
     (reused,) = decide([one], tmp_path, standing)
     assert reused == Settled(status="reused")
     changed = replace(one, frames=(replace(one.frames[0], mtime_ns=2), one.frames[1]))
@@ -80,18 +79,31 @@ def test_a_standing_result_is_reused_until_anything_changes(tmp_path):
 def test_a_result_of_ours_at_the_same_place_may_be_replaced(tmp_path):
     one = bracket("a/1.jpg", "a/2.jpg")
     uri = f"{tmp_path}/results/a/1_fused.jpg"
-    standing = {
-        one.id: Standing(key="old", status="fused", result_uri=uri, result_sha256="old-hash")
-    }
-    (job,) = decide([one], tmp_path, standing)
-    assert job.previous_sha256 == "old-hash"
-    assert decide([one], tmp_path)[0].previous_sha256 is None
+    (job,) = decide([one], tmp_path, written={uri: {"old", "older"}})
+    assert job.ours_sha256 == {"old", "older"}
+    assert decide([one], tmp_path)[0].ours_sha256 == frozenset()
+
+
+def test_a_key_changes_with_everything_that_decides_a_result(tmp_path):
+    label = tmp_path / "label.jpg"
+    label.write_bytes(b"1")
+    one = bracket("1.jpg", "2.jpg", label_uri=str(label), label_kind="display")
+    keys = [result_key(one, FuseSettings(), None)]
+    keys.append(result_key(one, FuseSettings(), "weights"))
+    keys.append(result_key(one, FuseSettings(format="png"), None))
+    keys.append(result_key(replace(one, label_kind="radiance"), FuseSettings(), None))
+    longer = replace(one.frames[0], exposure_time_s=2.0, ev=1.0)
+    keys.append(result_key(replace(one, frames=(longer, one.frames[1])), FuseSettings(), None))
+    label.write_bytes(b"22")
+    keys.append(result_key(one, FuseSettings(), None))
+    assert len(set(keys)) == len(keys)
+    assert result_key(one, FuseSettings(), None) == keys[-1]
 
 
 def test_a_row_that_would_say_the_same_again_is_not_written(tmp_path):
     single = bracket("b.jpg", kind="single")
     key = result_key(single, FuseSettings(), None)
-    standing = {single.id: Standing(key=key, status="skipped", result_uri=None, result_sha256=None)}
+    standing = {single.id: Standing(key=key, status="skipped")}
     assert decide([single], tmp_path, standing) == [Settled(status="skipped")]
 
 

@@ -8,34 +8,48 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.errors import CODES, BracketflowError, InfrastructureError, PhotoError, UsageError
-from pipeline.runs import Counts, FailureBudget, new_run_id
+from pipeline.ledger import Ledger
+from pipeline.report.schema import make_row
+from pipeline.runs import Counts, FailureBudget, Run, new_run_id, publish
 
 
 def test_counts_that_do_not_add_up_are_an_error():
     counts = Counts(found=2)
-    counts.add("fused")
+    counts.add("fused", make_row())
     with pytest.raises(InfrastructureError) as caught:
         counts.check()
     assert caught.value.code == "counts-mismatch"
-    counts.add("quarantined", "file-empty")
+    counts.add("quarantined", make_row(error_code="file-empty"))
     counts.check()
     assert counts.as_dict()["codes"] == {"file-empty": 1}
 
 
+def test_a_row_that_is_not_in_the_report_is_an_error(tmp_path):
+    counts = Counts(found=1)
+    counts.add("fused", make_row(bracket_id="a"))
+    run = Run(source="/in", destination=str(tmp_path), run_id="r")
+    with pytest.raises(InfrastructureError, match="1 rows were made, but 0"):
+        publish(run, counts)
+    with Ledger(str(tmp_path), "r", "w") as ledger:
+        ledger.append(make_row(bracket_id="a", run_id="r", mef_ssim=0.5))
+    assert publish(run, counts).mean_mef_ssim == 0.5
+
+
 @pytest.mark.parametrize(
-    ("text", "fused", "quarantined", "exceeded"),
+    ("text", "fused", "reused", "quarantined", "exceeded"),
     [
-        ("10%", 10, 1, False),
-        ("10%", 2, 1, False),  # at least one bracket may fail
-        ("10%", 2, 2, True),
-        ("0.5", 50, 50, False),
-        ("0.5", 49, 51, True),
-        ("0%", 99, 1, True),
-        ("0", 99, 0, False),
+        ("10%", 10, 0, 1, False),
+        ("10%", 2, 0, 1, False),  # at least one bracket may fail
+        ("10%", 2, 0, 2, True),
+        ("10%", 0, 998, 2, False),  # what stands already counts: a second run ends like the first
+        ("0.5", 50, 0, 50, False),
+        ("0.5", 49, 0, 51, True),
+        ("0%", 99, 0, 1, True),
+        ("0", 99, 0, 0, False),
     ],
 )
-def test_failure_budget(text, fused, quarantined, exceeded):
-    counts = Counts(fused=fused, quarantined=quarantined)
+def test_failure_budget(text, fused, reused, quarantined, exceeded):
+    counts = Counts(fused=fused, reused=reused, quarantined=quarantined)
     assert FailureBudget.parse(text).exceeded(counts) is exceeded
 
 

@@ -6,8 +6,16 @@ from __future__ import annotations
 import pytest
 
 from pipeline.bracket import Bracket, Frame
+from pipeline.errors import UsageError
 from pipeline.images.writing import write_photo
-from pipeline.score_results import ScoreJob, ScoreRecipe, find_results, plan_scores
+from pipeline.ledger import write_manifest
+from pipeline.score_results import (
+    ScoreJob,
+    ScoreRecipe,
+    check_score_destination,
+    find_results,
+    plan_scores,
+)
 from tests.pipeline.conftest import textured
 
 
@@ -27,11 +35,24 @@ def test_a_result_is_found_by_folder_and_name(tmp_path, name):
     assert find_results(str(tmp_path)).match(bracket("a/b/1.jpg", "a/b/2.jpg")) == str(place)
 
 
-def test_a_name_that_fits_two_files_fits_none(tmp_path):
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "b.jpg").touch()
+@pytest.mark.parametrize("names", [("x/b.jpg", "y/b.jpg"), ("a/b/1.jpg", "a/b/1.png")])
+def test_a_name_that_fits_two_files_fits_none(tmp_path, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     assert find_results(str(tmp_path)).match(bracket("a/b/1.jpg", "a/b/2.jpg")) is None
+
+
+def test_a_frame_is_never_its_own_result(make_bracket):
+    one = make_bracket(textured(0.5), textured(2.0))
+    assert find_results(one.source).match(one) is None
+
+
+def test_scores_do_not_go_where_fused_results_are(tmp_path):
+    write_manifest(str(tmp_path / "out"), "r", {"catalog": "c", "started_at": ""})
+    with pytest.raises(UsageError, match="--out"):
+        check_score_destination(str(tmp_path / "in"), str(tmp_path / "out"))
+    check_score_destination(str(tmp_path / "in"), str(tmp_path / "new"))
 
 
 def test_a_bracket_without_a_result_is_skipped_and_said(tmp_path):
@@ -46,7 +67,9 @@ def score(tmp_path, one, result_pixels):
     uri = str(tmp_path / "result.png")
     write_photo(result_pixels, uri, format="png", bits=8)
     recipe = ScoreRecipe(destination=str(tmp_path / "scores"), run_id="r")
-    return recipe.build(device="cpu", worker="w").visit(ScoreJob(bracket=one, result_uri=uri))
+    return recipe.build(device="cpu", worker="w", intend=lambda uri, sha256: None).visit(
+        ScoreJob(bracket=one, result_uri=uri)
+    )
 
 
 def test_one_of_the_frames_is_a_result_like_any_other(tmp_path, make_bracket):

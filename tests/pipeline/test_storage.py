@@ -144,9 +144,8 @@ def test_remote_storage(bucket):
     assert [(info.path, info.size_bytes) for info in listed] == [("b/two.png", 2)]
     assert read(listed[0].uri) == b"22"
     assert code_of(f"{bucket}/a/none.png") == "file-missing"
-    storage.delete(f"{bucket}/a/one.png")
-    storage.delete(f"{bucket}/a/one.png")
-    assert not storage.exists(f"{bucket}/a/one.png")
+    assert storage.is_file(f"{bucket}/a/one.png")
+    assert not storage.is_file(f"{bucket}/a")
 
 
 def test_a_failed_remote_write_publishes_nothing(bucket, monkeypatch):
