@@ -49,7 +49,7 @@ def run(monkeypatch, capsys):
 def test_help_teaches(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0
-    assert f"  bracketflow {command}" in out.partition("Example")[2]
+    assert f"bracketflow {command}" in out.partition("Example")[2]
 
 
 def test_models_as_json(run):

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ledger import Ledger, read_manifests, read_quarantine, read_report, write_manifest
+from pipeline.ledger import (
+    Ledger,
+    read_manifests,
+    read_quarantine,
+    read_report,
+    read_written,
+    write_manifest,
+)
 from pipeline.report.schema import COLUMNS, SCHEMA, make_row
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,6 +83,27 @@ def test_slow_rows_are_not_kept_waiting(tmp_path):
     ledger = Ledger(str(tmp_path), "r1", "w", max_age_s=0.0)
     ledger.append(row("a"))
     assert ledger.committed == 1
+
+
+def test_all_that_was_ever_written_is_known_for_ours(tmp_path):
+    uri = "/out/results/a.jpg"
+    write(tmp_path, [row("a", at=0, result_uri=uri, result_sha256="first")])
+    # The same place, by another bracket: a frame joined, so the id changed and the name did not.
+    write(tmp_path, [row("b", at=1, result_uri=uri, result_sha256="second")], run="r2")
+    write(tmp_path, [row("b", at=2, status="quarantined", error_code="file-empty")], run="r3")
+    assert read_written(str(tmp_path)) == {uri: {"first", "second"}}
+
+
+def test_a_result_without_its_row_is_known_for_ours(tmp_path):
+    dying = Ledger(str(tmp_path), "r1", "w")
+    dying.append(row("a"))
+    dying.intend("/out/results/b.jpg", "hash of b")
+    dying.intend("/out/results/c.jpg", "hash of c")
+    assert read_written(str(tmp_path)) == {
+        "/out/results/b.jpg": {"hash of b"},
+        "/out/results/c.jpg": {"hash of c"},
+    }
+    assert len(read_report(str(tmp_path))) == 0
 
 
 def test_quarantine_is_a_filter(tmp_path):
