@@ -187,3 +187,17 @@ def test_bad_parquet_lists(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         list(read_brackets(str(tmp_path / "none.parquet")))
     assert caught.value.code == "source-missing"
+
+
+@pytest.mark.parametrize("hostile", ["/tmp/victim", "../../victim", "0123456789ABCDEF", ""])
+def test_an_id_that_is_no_hash_is_refused(tmp_path: Path, hostile: str) -> None:
+    uri = str(tmp_path / "c.parquet")
+    frame = Frame(uri="/in/1.jpg", path="1.jpg")
+    write_catalog([Bracket(frames=(frame,), source="/in")], uri)
+    table = pq.read_table(uri)
+    at = table.schema.get_field_index("bracket_id")
+    forged = table.set_column(at, table.schema.field(at), pa.array([hostile]))
+    pq.write_table(forged, uri)
+    with pytest.raises(UsageError) as caught:
+        list(read_brackets(uri))
+    assert caught.value.code == "catalog-invalid"
