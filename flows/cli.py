@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``bracketflow`` command: each command calls its flow.
 
-Exit codes: 0 all well, 1 past the failure budget, 2 wrong use, 3 destination locked,
-4 infrastructure, 130 interrupted.
+Exit codes: 0 all well, 1 past the failure budget, 2 wrong use, 3 destination locked (see
+``pipeline.errors.LockedError``), 4 infrastructure, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +23,12 @@ from rich.table import Table
 from flows import show
 from model import zoo
 from pipeline import storage
+from pipeline.archive.find import check_source
 from pipeline.archive.scan import LayoutName, ScanOptions
 from pipeline.archive.twins import TwinChoice
 from pipeline.errors import BracketflowError
-from pipeline.images.writing import OutputFormat
+from pipeline.images.writing import BITS, OutputFormat
+from pipeline.planning import check_destination
 from pipeline.pool import Device, PoolOptions
 from pipeline.runs import FailureBudget, Outcome
 from pipeline.settings import AlignMode, FuseSettings
@@ -34,9 +37,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="bracketflow",
-    help="Fuse archives of bracketed photographs, and prove how good each result is.\n\n"
-    "Start with [bold]bracketflow demo[/bold]; the main job is "
-    "[bold]bracketflow fuse PHOTOS OUT[/bold].",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -79,11 +79,36 @@ GpusPerWorker = Annotated[
 Threads = Annotated[int | None, typer.Option(help="Threads of each worker.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bracketflow {metadata.version('bracketflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Fuse archives of bracketed photographs, and prove how good each result is.
+
+    Start with [bold]bracketflow demo[/bold]; the main job is [bold]bracketflow fuse PHOTOS
+    OUT[/bold].
+    """
+
+
 @app.command(
     epilog="Examples:\n\n"
     "  bracketflow scan ~/Pictures --out catalog.parquet\n\n"
     "  bracketflow scan /data/SICE --layout sice --out sice.parquet\n\n"
-    "  bracketflow scan ~/Pictures --check-pixels --out c.parquet    (distrust the EXIF)"
+    "  bracketflow scan ~/Pictures --check-pixels --out c.parquet    (distrust the EXIF)\n\n"
+    "Layouts: exif (camera folders, grouped by time and exposure), sice, mefb, kalantari (those "
+    "data sets), folder (one bracket a folder); auto takes whichever fits each folder.\n\n"
+    "Formats: JPEG, PNG, TIFF, AVIF, RAW with the extra raw; Radiance and OpenEXR as ground truth."
 )
 def scan(
     source: Source,
@@ -102,12 +127,13 @@ def scan(
     from flows.server import ready_server
 
     options = ScanOptions(layout=layout, twins=twins)
+    check_source(storage.absolute(source))
     ready_server()
     summary = scan_archive(
         storage.absolute(source), storage.absolute(str(out)), options, check=check_pixels
     )
     _out.print(show.scan_table(summary))
-    _out.print(f"catalog: {out}", markup=False)
+    _out.print(f"catalog: {out}", markup=False, soft_wrap=True)
 
 
 @app.command(
@@ -127,13 +153,18 @@ def fuse(
         OutputFormat, typer.Option(help="Container of the results.")
     ] = FuseSettings.format,
     bits: Annotated[
-        int, typer.Option(help="Bits per channel: 8; 16 for png, tiff, exr; 10 or 12 for avif.")
-    ] = FuseSettings.bits,
+        int | None,
+        typer.Option(
+            help="Bits per channel: 8 by default; 16 for png and tiff, 10 or 12 for avif, "
+            "16 (the default) or 32 for exr."
+        ),
+    ] = None,
     quality: Annotated[int, typer.Option(help="1..100, of jpeg and avif.")] = FuseSettings.quality,
     name: Annotated[
         str,
         typer.Option(
-            help="Name of a result; fields: {stem} {folder} {id} {count} {layout} {model}."
+            help="Name of a result, of {stem} (the first frame by name), {folder}, {id}, {count}, "
+            "{layout} and {model}."
         ),
     ] = FuseSettings.name,
     previews: Annotated[bool, typer.Option(help="Write small pictures for the report.")] = True,
@@ -156,7 +187,7 @@ def fuse(
         model=model,
         align=align,
         format=format,
-        bits=bits,
+        bits=BITS[format][0] if bits is None else bits,
         quality=quality,
         name=name,
         previews=previews,
@@ -169,6 +200,8 @@ def fuse(
         threads_per_worker=threads,
     )
     source, destination = storage.absolute(source), storage.absolute(destination)
+    check_source(source)
+    check_destination(source, destination)
     if dry_run:
         from pipeline.estimates import estimate_run
 
@@ -274,11 +307,14 @@ def doctor() -> None:
 
 def _finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") -> None:
     """Print the summary of a run and leave with its exit code."""
-    _out.print(show.outcome_table(outcome, fused=fused))
+    _out.print(show.outcome_table(outcome, fused=fused), soft_wrap=True)
     if budget.exceeded(outcome.counts):
+        counts = outcome.counts
         _err.print(
-            f"[red]{outcome.counts.quarantined} brackets failed, more than the failure budget of "
-            f"{budget.share:.0%} allows.[/red] See the codes above and the report."
+            f"[red]{counts.quarantined} of {counts.found - counts.skipped} brackets and files "
+            f"failed, more than the failure budget of {budget.share:.0%} allows.[/red] See the "
+            "codes above and the report.",
+            soft_wrap=True,
         )
         raise typer.Exit(1)
 
@@ -290,6 +326,9 @@ def _quiet_prefect() -> None:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        # Nobody's photographs are anybody else's business: no usage figures are sent.
+        "DO_NOT_TRACK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
     }
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
@@ -301,7 +340,11 @@ def main() -> None:
     try:
         app()
     except BracketflowError as error:
-        _err.print(f"[red]error[/red] \\[{error.code}] {escape(error.message)}", highlight=False)
+        _err.print(
+            f"[red]error[/red] \\[{error.code}] {escape(error.message)}",
+            highlight=False,
+            soft_wrap=True,
+        )
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, SystemExit) as left:
         if isinstance(left, SystemExit) and left.code != _INTERRUPTED:

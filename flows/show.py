@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,12 @@ def _pairs(title: str, rows: Sequence[tuple[str, str]]) -> Group:
     return Group(Text(title, style="italic"), table)
 
 
+def _skipped(fused: str, count: int) -> str:
+    if not count:
+        return ""
+    return " (singles: no other exposure)" if fused == "fused" else " (no result for them)"
+
+
 def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
     """Counts, the mean score, why brackets failed, and where to look."""
     counts = outcome.counts
@@ -40,9 +48,9 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
         ("found", f"{counts.found:,}"),
         (fused, f"{counts.fused:,}"),
         ("reused", f"{counts.reused:,}"),
-        ("skipped", f"{counts.skipped:,}"),
+        ("skipped", f"{counts.skipped:,}{_skipped(fused, counts.skipped)}"),
         ("quarantined", f"{counts.quarantined:,}"),
-        ("mean MEF-SSIM", "-" if mean is None else f"{mean:.4f}"),
+        ("mean MEF-SSIM", "- (nothing new)" if mean is None else f"{mean:.4f} (this run's)"),
     ]
     parts: list[Group | Text] = [_pairs(f"Run {outcome.run_id}", rows)]
     if counts.codes:
@@ -58,13 +66,25 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
     ]
     if fused != "fused":
         where = where[1:]
-    parts.append(_pairs("\nWhere", [(name, escape(uri)) for name, uri in where]))
-    opening = (
-        "\nOpen the report:\n"
-        "  from pipeline.ledger import read_report\n"
-        f"  read_report({outcome.destination!r}).to_pandas()"
+    if not counts.fused + counts.reused + counts.quarantined:
+        hint = (
+            "--layout auto, or look at the reasons in the catalog"
+            if fused == "fused"
+            else "`bracketflow score --help` on how results are found"
+        )
+        parts.append(Text(f"\nNothing was {fused}: see {hint}.", style="yellow"))
+    parts.append(Text("\nWhere", style="italic"))
+    # Plain lines: a path that a table broke in two could not be copied.
+    parts += [Text(f"{name:<10}{uri}", no_wrap=True) for name, uri in where]
+    snippet = (
+        "from pipeline.ledger import read_report; "
+        f"print(read_report({outcome.destination!r}).select(['status', 'mef_ssim', 'result_uri'])"
+        ".to_pandas().to_string())"
     )
-    parts.append(Text(opening))
+    plain = shlex.quote(outcome.destination) == outcome.destination
+    quoted = f'"{snippet}"' if plain else shlex.quote(snippet)
+    parts.append(Text("\nOpen the report", style="italic"))
+    parts.append(Text(f"{shlex.quote(sys.executable)} -c {quoted}", no_wrap=True))
     return Group(*parts)
 
 
@@ -104,7 +124,10 @@ def estimate_table(estimate: Estimate) -> Group:
             if estimate.free_bytes is not None
             else "unknown",
         ),
-        ("time", f"about {estimate.seconds / 60:,.1f} min ({escape(estimate.basis)})"),
+        (
+            "time",
+            f"about {estimate.seconds / 60:,.1f} min ({escape(estimate.basis)}), and 20 s to start",
+        ),
     ]
     return _pairs("Dry run: nothing was written", rows)
 

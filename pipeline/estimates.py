@@ -122,7 +122,7 @@ def _pixels(bracket: Bracket) -> float:
 def _rate(destination: str) -> tuple[float, str]:
     """Seconds per megapixel read: of earlier runs here, else a typical figure."""
     columns = ["source_width", "source_height", "frame_count", "status", *_STEPS]
-    table = read_report(destination, columns=columns)
+    table = read_report(destination, columns=columns, missing_ok=True)
     table = table.filter(pc.equal(table["status"], "fused"))
     seconds = sum(pc.sum(table[step]).as_py() or 0.0 for step in _STEPS)
     pixels = pc.multiply(

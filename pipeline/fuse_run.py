@@ -56,7 +56,7 @@ class Plan:
     run: FuseRun
     found: int
     names: Names
-    standing: dict[str, Standing]
+    standing: Standing
     written: dict[str, set[str]]
 
     def chunks(self, size: int) -> Iterator[tuple[FuseJob | Settled, ...]]:

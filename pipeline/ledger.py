@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.errors import UsageError
 from pipeline.report.schema import SCHEMA, Row, to_table
 
 __all__ = [
@@ -155,6 +156,7 @@ def read_report(
     run_id: str | None = None,
     columns: Sequence[str] | None = None,
     newest: bool = True,
+    missing_ok: bool = False,
 ) -> pa.Table:
     """The report of a destination: the newest row of every bracket.
 
@@ -163,11 +165,17 @@ def read_report(
         run_id: only the rows of this run.
         columns: only these columns (all by default).
         newest: False for every row that was ever written.
+        missing_ok: an empty table, not an error, where there is no such destination.
 
     Returns:
         A table of the schema in ``pipeline.report.schema``, sorted by ``bracket_id``; without
         rows where nothing was written.
+
+    Raises:
+        UsageError: ``source-missing``, there is no such destination.
     """
+    if not missing_ok and not storage.exists(destination):
+        raise UsageError("source-missing", f"There is nothing at {destination}; check the path.")
     wanted = list(columns) if columns is not None else SCHEMA.names
     needed = list(dict.fromkeys([*wanted, "bracket_id", *_TIMES]))
     fs, _ = storage.file_system(destination)
@@ -201,7 +209,7 @@ def read_written(destination: str) -> dict[str, set[str]]:
     """
     written: dict[str, set[str]] = {}
     columns = ["result_uri", "result_sha256"]
-    rows = read_report(destination, columns=columns, newest=False)
+    rows = read_report(destination, columns=columns, newest=False, missing_ok=True)
     rows = rows.filter(pc.is_valid(rows["result_sha256"]))
     for uri, sha256 in zip(*(rows[name].to_pylist() for name in columns), strict=True):
         written.setdefault(uri, set()).add(sha256)

@@ -93,7 +93,9 @@ class _Folder:
 def _list_local(root: Path, skip: Path | None) -> Iterator[FileInfo]:
     if not root.is_dir():
         raise UsageError(
-            "source-missing", f"{root} is not a folder that can be read; check the path."
+            "source-missing",
+            f"{root} is not a folder that can be read; name a folder, a catalog (.parquet) or a "
+            "list (.csv).",
         )
     real_root = os.path.realpath(root)
     real_skip = os.path.realpath(skip) if skip else None

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline import storage
@@ -64,11 +64,12 @@ def unexpected(error: Exception, bracket: Bracket) -> PhotoError:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What the destination already holds for a bracket."""
+    """What the destination already holds."""
 
-    key: str | None
-    status: str
-    result_uri: str | None = None
+    results: Mapping[str, str] = field(default_factory=dict)
+    """Key -> URI of the result that it stands for, as far as no other result replaced it."""
+    skipped: frozenset[str] = frozenset()
+    """Keys of the rows that say ``skipped``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,18 +127,19 @@ def check_destination(source: str, destination: str) -> None:
         )
 
 
-def standing_results(destination: str) -> dict[str, Standing]:
-    """The newest state of every bracket at the destination, by bracket id."""
-    columns = ["bracket_id", "key", "status", "result_uri"]
-    table = read_report(destination, columns=columns)
-    return {
-        row["bracket_id"]: Standing(
-            key=row["key"],
-            status=row["status"],
-            result_uri=row["result_uri"],
-        )
-        for row in table.to_pylist()
-    }
+def standing_results(destination: str) -> Standing:
+    """What all runs so far have left at the destination."""
+    columns = ["key", "status", "result_uri", "finished_at"]
+    table = read_report(destination, columns=columns, newest=False, missing_ok=True)
+    at_uri: dict[str, str] = {}
+    skipped: set[str] = set()
+    # Oldest first: what was written to a place last is what stands there.
+    for row in table.sort_by("finished_at").select(columns[:3]).to_pylist():
+        if row["status"] == "fused" and row["key"] is not None:
+            at_uri[row["result_uri"]] = row["key"]
+        elif row["status"] == "skipped":
+            skipped.add(row["key"])
+    return Standing(results={key: uri for uri, key in at_uri.items()}, skipped=frozenset(skipped))
 
 
 def plan(
@@ -147,18 +149,17 @@ def plan(
     settings: FuseSettings,
     weights_sha256: str | None,
     destination: str,
-    standing: dict[str, Standing],
+    standing: Standing,
     written: dict[str, set[str]],
     run_id: str,
 ) -> Iterator[FuseJob | Settled]:
     """Decide on every bracket, one after the other.
 
-    A bracket is reused when the newest row has the same key and its result is still there;
+    A bracket is reused when a result with the same key is still there;
     a single is skipped; what the scan could not read is quarantined; the rest is work.
     """
     for bracket in brackets:
         key = result_key(bracket, settings, weights_sha256)
-        before = standing.get(bracket.id)
         if bracket.error_code is not None:
             yield Settled(
                 status="quarantined",
@@ -174,21 +175,15 @@ def plan(
                 ),
             )
             continue
-        same = before is not None and before.key == key
         if bracket.kind == "single":
-            if same and before is not None and before.status == "skipped":
+            if key in standing.skipped:
                 yield Settled(status="skipped")
                 continue
             row = base_row(bracket, run_id=run_id, worker="driver", key=key, status="skipped")
             yield Settled(status="skipped", row=row)
             continue
-        if (
-            same
-            and before is not None
-            and before.status == "fused"
-            and before.result_uri is not None
-            and storage.exists(before.result_uri)
-        ):
+        result = standing.results.get(key)
+        if result is not None and storage.exists(result):
             yield Settled(status="reused")
             continue
         result_uri = storage.join(

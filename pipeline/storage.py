@@ -87,6 +87,10 @@ def file_system(uri: str) -> tuple[Any, str]:
             f"Cannot open {uri}: {error}. For s3:// and gs:// install the extra: "
             "pip install 'bracketflow[s3]' or 'bracketflow[gcs]'.",
         ) from error
+    except OSError as error:
+        raise InfrastructureError(
+            "storage-failed", f"Cannot reach {uri}: {error}. Check the address and the network."
+        ) from error
     return fs, str(path)
 
 

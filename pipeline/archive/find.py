@@ -5,11 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pipeline import storage
 from pipeline.archive.catalog import is_bracket_list, read_brackets
 from pipeline.archive.scan import ScanOptions, ScanResult, scan, summarize
 from pipeline.errors import UsageError
 
-__all__ = ["find_brackets"]
+__all__ = ["check_source", "find_brackets"]
+
+
+def check_source(source: str) -> None:
+    """A quick look whether the source is there at all.
+
+    Raises:
+        UsageError: ``source-missing``.
+        InfrastructureError: ``storage-failed``.
+    """
+    if not storage.exists(source):
+        raise UsageError("source-missing", f"{source} does not exist; check the address.")
 
 
 def find_brackets(

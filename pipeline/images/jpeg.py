@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import imagecodecs
+import simplejpeg
 from numpy.typing import NDArray
 
 from pipeline.errors import PhotoError
@@ -105,7 +106,7 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
     """The pixels, (H, W) or (H, W, C); CMYK comes with 0 for no ink.
 
     Raises:
-        PhotoError: ``decode-truncated``.
+        PhotoError: ``decode-truncated`` or ``decode-failed``.
         imagecodecs.Jpeg8Error: the file is damaged.
     """
     data = source.whole()
@@ -117,6 +118,23 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
             "decode-truncated",
             f"{source.uri} ends before its last pixel; copy it again from the camera or a backup.",
         )
+    if layout.bits == 8 and layout.color in ("grey", "rgb"):
+        return _decode_strictly(data, grey=layout.color == "grey", uri=source.uri)
     pixels: NDArray[Any] = imagecodecs.jpeg8_decode(data)
     # Adobe stores inks inverted, and everybody who writes CMYK JPEG follows.
     return (1 << layout.bits) - 1 - pixels if layout.color == "cmyk" else pixels
+
+
+def _decode_strictly(data: bytes, *, grey: bool, uri: str) -> NDArray[Any]:
+    """Decode, and take libjpeg's warnings seriously: behind each is a part that shows garbage."""
+    try:
+        pixels: NDArray[Any] = simplejpeg.decode_jpeg(
+            data, colorspace="GRAY" if grey else "RGB", strict=True
+        )
+    except ValueError as error:
+        raise PhotoError(
+            "decode-failed",
+            f"{uri} is damaged inside ({error}); restore it from a backup, or save it anew if it "
+            "looks right.",
+        ) from error
+    return pixels[..., 0] if grey else pixels

@@ -94,8 +94,8 @@ def check_output(output_format: str, bits: int, quality: int) -> None:
         allowed = " or ".join(str(depth) for depth in BITS[output_format])
         raise UsageError(
             "option-invalid",
-            f"{output_format} cannot hold {bits} bits a channel, only {allowed}; for 16 bits "
-            "choose png or tiff.",
+            f"{output_format} cannot hold {bits} bits a channel, only {allowed}"
+            + ("; for 16 bits choose png or tiff." if bits == 16 else "."),
         )
     if not 1 <= quality <= 100:
         raise UsageError("option-invalid", f"Quality {quality} is not within 1..100.")

@@ -35,7 +35,7 @@ from pipeline.fusing import FuseRecipe, fuse_stack
 from pipeline.images.reading import read_photo
 from pipeline.images.writing import encode_photo
 from pipeline.naming import Names
-from pipeline.planning import FuseJob, plan
+from pipeline.planning import FuseJob, Standing, plan
 from pipeline.scoring import score_pixels
 from pipeline.settings import FuseSettings
 
@@ -110,7 +110,7 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
         settings=settings,
         weights_sha256=None,
         destination=str(folder / "out"),
-        standing={},
+        standing=Standing(),
         written={},
         run_id="bench",
     )

@@ -13,7 +13,7 @@ from pipeline.bracket import Bracket, Frame
 from pipeline.fusing import FuseRecipe, fuse_bracket
 from pipeline.images.writing import write_photo
 from pipeline.naming import Names
-from pipeline.planning import plan
+from pipeline.planning import Standing, plan
 from pipeline.settings import FuseSettings
 
 
@@ -60,7 +60,7 @@ def fuse_one(tmp_path):
             settings=settings,
             weights_sha256=None,
             destination=destination,
-            standing={},
+            standing=Standing(),
             written=written or {},
             run_id="r",
         )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import UsageError
 from pipeline.ledger import (
     Ledger,
     read_manifests,
@@ -112,7 +113,9 @@ def test_quarantine_is_a_filter(tmp_path):
 
 
 def test_an_empty_destination_has_an_empty_report(tmp_path):
-    table = read_report(str(tmp_path / "nothing"))
+    with pytest.raises(UsageError, match="nothing"):
+        read_report(str(tmp_path / "nothing"))
+    table = read_report(str(tmp_path / "nothing"), missing_ok=True)
     assert len(table) == 0
     assert table.schema.names == SCHEMA.names
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipeline.bracket import Bracket, Frame, bracket_id
 from pipeline.errors import UsageError
+from pipeline.ledger import Ledger
 from pipeline.naming import Names
 from pipeline.planning import (
     FuseJob,
@@ -19,6 +21,7 @@ from pipeline.planning import (
     plan,
     standing_results,
 )
+from pipeline.report.schema import make_row
 from pipeline.settings import FuseSettings, result_key
 
 
@@ -36,7 +39,7 @@ def decide(brackets, destination, standing=None, settings=None, written=None):
             settings=settings,
             weights_sha256=None,
             destination=str(destination),
-            standing=standing or {},
+            standing=standing or Standing(),
             written=written or {},
             run_id="r",
         )
@@ -66,7 +69,7 @@ def test_a_standing_result_is_reused_until_anything_changes(tmp_path):
     result = tmp_path / "r.jpg"
     result.write_bytes(b"x")
     key = result_key(one, FuseSettings(), None)
-    standing = {one.id: Standing(key=key, status="fused", result_uri=str(result))}
+    standing = Standing(results={key: str(result)})
     (reused,) = decide([one], tmp_path, standing)
     assert reused == Settled(status="reused")
     changed = replace(one, frames=(replace(one.frames[0], mtime_ns=2), one.frames[1]))
@@ -103,12 +106,28 @@ def test_a_key_changes_with_everything_that_decides_a_result(tmp_path):
 def test_a_row_that_would_say_the_same_again_is_not_written(tmp_path):
     single = bracket("b.jpg", kind="single")
     key = result_key(single, FuseSettings(), None)
-    standing = {single.id: Standing(key=key, status="skipped")}
+    standing = Standing(skipped=frozenset({key}))
     assert decide([single], tmp_path, standing) == [Settled(status="skipped")]
 
 
 def test_nothing_stands_at_a_new_destination(tmp_path):
-    assert standing_results(str(tmp_path / "new")) == {}
+    assert standing_results(str(tmp_path / "new")) == Standing()
+
+
+def test_a_result_stands_until_another_replaces_it(tmp_path):
+    def row(at, **values):
+        when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=at)
+        return make_row(finished_at=when, bracket_id="b", run_id="r", **values)
+
+    with Ledger(str(tmp_path), "r", "w") as ledger:
+        ledger.append(row(2, key="tiff", status="fused", result_uri="b.tif"))
+        ledger.append(row(1, key="jpeg 80", status="fused", result_uri="b.jpg"))
+        ledger.append(row(3, key="jpeg 95", status="fused", result_uri="b.jpg"))
+        ledger.append(row(4, key="jpeg 95", status="quarantined"))
+        ledger.append(row(5, key="single", status="skipped"))
+    assert standing_results(str(tmp_path)) == Standing(
+        results={"tiff": "b.tif", "jpeg 95": "b.jpg"}, skipped=frozenset({"single"})
+    )
 
 
 def test_rows_carry_what_the_catalog_knows():

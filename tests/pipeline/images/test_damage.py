@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import struct
 import zlib
 
+import cv2
 import imagecodecs
 import numpy as np
 import pytest
@@ -179,14 +181,22 @@ def test_names_that_are_not_utf8(tmp_path, scene8):
     assert read_photo(to_uri(os.fsdecode(path))).pixels.shape == scene8.shape
 
 
-def test_trouble_of_the_disk_is_not_the_photographs_fault():
+@pytest.mark.parametrize(
+    ("uri", "number", "kind", "code"),
+    [
+        ("/photo", errno.EIO, PhotoError, "file-unreadable"),  # a bad sector under one file
+        ("s3://b/photo", errno.EIO, InfrastructureError, "storage-failed"),
+        ("/photo", errno.ETIMEDOUT, InfrastructureError, "storage-failed"),
+    ],
+)
+def test_who_is_to_blame_when_reading_fails(uri, number, kind, code):
     class Broken(io.BytesIO):
         def read(self, *_):
-            raise OSError(5, "Input/output error")
+            raise OSError(number, os.strerror(number))
 
-    with pytest.raises(InfrastructureError) as caught:
-        Source("photo", Broken(b"abc"), Limits())
-    assert caught.value.code == "storage-failed"
+    with pytest.raises(kind) as caught:
+        Source(uri, Broken(b"abc"), Limits())
+    assert caught.value.code == code
 
 
 def test_a_photograph_is_no_radiance_and_the_reverse(put, scene8):
@@ -212,3 +222,19 @@ def test_exr_bomb(put):
     at = data.index(b"dataWindow\0box2i\0") + len(b"dataWindow\0box2i\0") + 4
     data[at : at + 16] = struct.pack("<4i", 0, 0, 99_999, 99_999)
     assert code_of(put(bytes(data)), read_radiance) == "image-too-large"
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_damage_in_the_middle_of_a_jpeg_is_found(tmp_path, gray):
+    rng = np.random.default_rng(0)
+    pixels = cv2.resize(rng.integers(0, 255, (40, 60, 3), np.uint8), (600, 400))
+    _, encoded = cv2.imencode(".jpg", pixels[..., 0] if gray else pixels)
+    data = bytearray(encoded.tobytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = rng.integers(0, 255, 200, np.uint8).tobytes()
+    path = tmp_path / "flipped.jpg"
+    path.write_bytes(data)
+    with pytest.raises(PhotoError) as caught:
+        read_photo(str(path))
+    assert caught.value.code == "decode-failed"
+    assert "flipped.jpg" in caught.value.message
