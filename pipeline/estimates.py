@@ -25,7 +25,7 @@ __all__ = ["Estimate", "estimate_run"]
 _STEPS = ("seconds_read", "seconds_align", "seconds_fuse", "seconds_score", "seconds_write")
 
 # Seconds for a megapixel of one frame, all steps together, measured on two cores.
-_SECONDS_PER_MEGAPIXEL = 1.2
+_SECONDS_PER_MEGAPIXEL = 0.8
 
 # Bytes of a result pixel, by format and depth: what photographs come to on average.
 _BYTES_PER_PIXEL = {
