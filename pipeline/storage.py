@@ -14,11 +14,12 @@ import hashlib
 import os
 import posixpath
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import fsspec
@@ -34,6 +35,7 @@ __all__ = [
     "is_local",
     "join",
     "local_path",
+    "open_atomic",
     "open_read",
     "read_error",
     "sha256_of",
@@ -196,39 +198,60 @@ def is_file(uri: str) -> bool:
 def write_atomic(uri: str, data: bytes | memoryview) -> None:
     """Write a whole file so that it either does not exist or is complete.
 
-    Local: a temporary file in the same folder, fsync, rename. Elsewhere: one PUT.
+    Raises:
+        InfrastructureError: ``disk-full`` or ``storage-failed``.
+    """
+    if is_local(uri):
+        with open_atomic(uri) as handle:
+            handle.write(data)
+        return
+    fs, path = file_system(uri)
+    with _write_errors(uri):
+        fs.pipe_file(path, bytes(data))
+
+
+@contextmanager
+def open_atomic(uri: str) -> Iterator[IO[bytes]]:
+    """Open for writing a file that appears at ``uri`` when the block ends well, or never.
+
+    Local: a temporary file in the same folder, fsync, rename. Elsewhere: a temporary file here
+    and one upload at the end, since an opened remote file would publish a block that failed.
 
     Raises:
         InfrastructureError: ``disk-full`` or ``storage-failed``.
     """
+    with _write_errors(uri):
+        if not is_local(uri):
+            fs, remote = file_system(uri)
+            with tempfile.NamedTemporaryFile(prefix="bracketflow-") as spool:
+                yield spool
+                spool.flush()
+                fs.put_file(spool.name, remote)
+            return
+        path = local_path(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A short name of its own: a long one plus a suffix could pass the 255-byte limit.
+        temporary = path.parent / f".bracketflow-{uuid.uuid4().hex}.tmp"
+        try:
+            with temporary.open("wb") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _write_errors(uri: str) -> Iterator[None]:
     try:
-        if is_local(uri):
-            _write_local(local_path(uri), data)
-        else:
-            fs, path = file_system(uri)
-            # One PUT. An opened file would publish what was written so far if a write failed.
-            fs.pipe_file(path, bytes(data))
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InfrastructureError(
                 "disk-full", f"No space left to write {uri}; free some and run the command again."
             ) from error
         raise InfrastructureError("storage-failed", f"Cannot write {uri}: {error}.") from error
-
-
-def _write_local(path: Path, data: bytes | memoryview) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name of its own: a long photograph name plus a suffix could pass the 255-byte limit.
-    temporary = path.parent / f".bracketflow-{uuid.uuid4().hex}.tmp"
-    try:
-        with temporary.open("wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def sha256_of(data: bytes | memoryview) -> str:

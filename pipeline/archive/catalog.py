@@ -3,14 +3,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import tempfile
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
@@ -18,8 +13,8 @@ import pyarrow.parquet as pq
 
 from pipeline.archive import lists
 from pipeline.bracket import Bracket, Frame
-from pipeline.errors import InfrastructureError, UsageError
-from pipeline.storage import exists, file_system, is_local, local_path
+from pipeline.errors import UsageError
+from pipeline.storage import exists, file_system, open_atomic
 
 __all__ = [
     "CATALOG_SCHEMA",
@@ -96,33 +91,8 @@ def write_catalog(brackets: Iterable[Bracket], uri: str) -> int:
             "destination-invalid",
             f"{uri} exists and is no catalog of bracketflow; choose another name.",
         )
-    rows = 0
-    try:
-        if is_local(uri):
-            target = local_path(uri)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.parent / f".bracketflow-{uuid.uuid4().hex}.tmp"
-            try:
-                with temporary.open("wb") as handle:
-                    rows = _write(brackets, handle)
-                    handle.flush()
-                    os.fsync(handle.fileno())
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-        else:
-            fs, path = file_system(uri)
-            with tempfile.TemporaryDirectory(prefix="bracketflow-") as folder:
-                local = Path(folder) / "catalog.parquet"
-                with local.open("wb") as handle:
-                    rows = _write(brackets, handle)
-                fs.put_file(str(local), path)
-    except OSError as error:
-        raise InfrastructureError(
-            "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "storage-failed",
-            f"Cannot write the catalog {uri}: {error}.",
-        ) from error
-    return rows
+    with open_atomic(uri) as handle:
+        return _write(brackets, handle)
 
 
 def read_catalog(uri: str) -> Iterator[Bracket]:

@@ -114,7 +114,7 @@ def _bracket(
         layout="folder",
         reason=f"{len(ordered)} pictures of one size and one view in {where}, "
         "ordered by brightness, no exposure data",
-        confidence=_CONFIDENCE if len(families) == 1 else _CONFIDENCE - 0.05,
+        confidence=_CONFIDENCE if len(families) == 1 else round(_CONFIDENCE - 0.05, 2),
         notes=tuple(notes),
     )
 

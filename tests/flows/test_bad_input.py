@@ -156,10 +156,10 @@ def test_names_of_any_kind_are_carried_through(prefect_server, tmp_path):
 def test_a_disk_that_is_full_in_the_end_leaves_no_manifest_and_nothing_half_written(
     listed, prefect_server, tmp_path, monkeypatch
 ):
-    def full(path, data):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage, "_write_local", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(InfrastructureError) as caught:
         fuse_archive(str(listed), str(tmp_path / "out"), SETTINGS)
     assert caught.value.code == "disk-full"

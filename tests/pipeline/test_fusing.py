@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.metrics import mef_ssim
-from pipeline import fusing, storage
+from pipeline import fusing
 from pipeline.bracket import Frame
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.images.reading import read_photo
@@ -151,11 +151,11 @@ def test_other_trouble_keeps_its_own_code(make_bracket, fuse_one, monkeypatch, r
 
 
 def test_a_full_disk_is_no_fault_of_the_photograph(make_bracket, fuse_one, monkeypatch):
-    def full(path, data):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
     bracket = make_bracket(textured(0.5), textured(2.0))
-    monkeypatch.setattr(storage, "_write_local", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(InfrastructureError) as caught:
         fuse_one(bracket)
     assert caught.value.code == "disk-full"
