@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -101,7 +101,7 @@ def fuse_archive(
     counts = Counts(found=plan.found)
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(run.destination, run.run_id, "plan"))
-        progress = stack.enter_context(FuseProgress(plan.found))
+        progress = stack.enter_context(FuseProgress(plan.found, log=get_run_logger().info))
         fleet: Fleet | None = None
         for number, chunk in enumerate(plan.chunks(_CHUNK)):
             # Ray starts with the first bracket that needs it: a run with nothing to do is quick.

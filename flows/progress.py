@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +22,6 @@ from rich.progress import (
 __all__ = ["DemoProgress", "FuseProgress", "ScanProgress"]
 
 _LOG_EVERY_S = 30.0
-_logger = logging.getLogger("bracketflow")
 
 
 def _console() -> Console:
@@ -30,10 +29,14 @@ def _console() -> Console:
 
 
 class FuseProgress:
-    """Brackets done, megapixels per second, time left, failures."""
+    """Brackets done, megapixels per second, time left, failures.
 
-    def __init__(self, total: int, *, what: str = "fusing") -> None:
+    ``log`` gets a line now and then where there is no terminal: the flow run's logger.
+    """
+
+    def __init__(self, total: int, *, log: Callable[[str], None], what: str = "fusing") -> None:
         self._total = total
+        self._log = log
         self._done = 0
         self._failed = 0
         self._megapixels = 0.0
@@ -78,9 +81,7 @@ class FuseProgress:
         self._bar.update(self._task, advance=1, rate=rate, failed=failures)
         if self._bar.disable and now - self._logged >= _LOG_EVERY_S:
             self._logged = now
-            _logger.info(
-                "%d of %d brackets, %s, %d failed", self._done, self._total, rate, self._failed
-            )
+            self._log(f"{self._done} of {self._total} brackets, {rate}, {self._failed} failed")
 
 
 class _Counter:

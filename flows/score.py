@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.progress import FuseProgress
@@ -38,7 +38,7 @@ def score_step(run: ScoreRun, options: ScanOptions, pool: PoolOptions) -> Counts
     if jobs:
         with (
             open_fleet(run.recipe, pool) as fleet,
-            FuseProgress(len(jobs), what="scoring") as progress,
+            FuseProgress(len(jobs), log=get_run_logger().info, what="scoring") as progress,
         ):
             for row in fleet.run(jobs):
                 counts.add(row["status"], row)
