@@ -77,7 +77,6 @@ def estimate_run(
         weights_sha256=zoo.card(settings.model).weights_sha256,
         destination=destination,
         standing=standing_results(destination),
-        written={},  # no file is touched, so none needs to be known for our own
         run_id="dry-run",
     )
     return _add_up(decisions, settings=settings, destination=destination)

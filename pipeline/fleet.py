@@ -29,6 +29,7 @@ from pipeline.report.schema import Row
 __all__ = ["Fleet", "Job", "Visitor", "VisitorRecipe", "open_fleet"]
 
 _MAX_DEATHS = 2  # how many workers a job may cost before it is given up
+_START_S = 300  # how long a replacement may take when nothing else is at work
 _FLUSH_S = 60  # how long a worker gets to write its last rows
 _IN_FLIGHT = 2  # jobs an actor has at hand, so that it never waits for the driver
 
@@ -123,12 +124,14 @@ class Fleet:
         self._names: dict[Any, str] = {}
         self._rows: dict[Any, list[Row]] = {}
         self._committed: dict[str, int] = {}
+        self._starting: dict[Any, Any] = {}
         self._started = 0
         self._ledger = Ledger(recipe.destination, recipe.run_id, "driver")
 
     def __enter__(self) -> Fleet:
         try:
-            self._make_ready([self._start() for _ in range(self._plan.workers)])
+            actors = [self._start() for _ in range(self._plan.workers)]
+            self._check_ready([actor.ready.remote() for actor in actors])
         except BaseException:
             self._kill_all()
             raise
@@ -142,27 +145,37 @@ class Fleet:
     ) -> None:
         # An interrupt does not wait for the bracket at hand: the copies here are as good.
         patient = error is None or isinstance(error, Exception)
+        failed: RayTaskError | None = None
         try:
-            flushed = {actor: actor.flush.remote() for actor in self._names} if patient else {}
+            flushed = (
+                {
+                    actor: actor.flush.remote()
+                    for actor in self._names
+                    if actor not in self._starting.values()
+                }
+                if patient
+                else {}
+            )
             for actor in list(self._names):
                 try:
-                    if patient:
+                    if actor in flushed:
                         ray.get(flushed[actor], timeout=_FLUSH_S)
                         self._rows[actor].clear()
                 except RayTaskError as failure:
-                    if error is None:
-                        raise _infrastructure(failure) from failure
+                    failed = failure
                 except RayError:
                     pass  # dead or stuck: what it had not written is written here
                 self._bury(actor)
             self._ledger.flush()
+            if failed is not None and error is None:
+                raise _infrastructure(failed) from failed
         finally:
             self._kill_all()
 
-    def _make_ready(self, actors: list[Any]) -> None:
-        """Wait until the actors have loaded their model, and compare versions."""
+    def _check_ready(self, refs: list[Any]) -> None:
+        """Wait until workers have loaded their model, and compare versions."""
         try:
-            for found in ray.get([actor.ready.remote() for actor in actors]):
+            for found in ray.get(refs):
                 if found != version():
                     raise InfrastructureError(
                         "version-mismatch",
@@ -180,51 +193,80 @@ class Fleet:
         self._rows.clear()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Row]:
-        """Visit all jobs; rows come in the order in which they are done."""
+        """Visit all jobs; rows come in the order in which they are done.
+
+        When a worker dies, each job that it had at hand is a suspect, since nobody can tell which
+        one it was working on. Suspects are handed out again one by one, each alone with its
+        worker, so that a second death convicts the right one.
+        """
         waiting: deque[tuple[Job, int]] = deque()
         stream = iter(jobs)
+        exhausted = False
         at_hand: dict[Any, tuple[Any, Job, int]] = {}
 
-        def hand_out(actor: Any) -> None:
-            if waiting:
-                job, deaths = waiting.popleft()
-            else:
-                try:
-                    job, deaths = next(stream), 0
-                except StopIteration:
+        def fill(actor: Any) -> None:
+            nonlocal exhausted
+            mine = [deaths for owner, _, deaths in at_hand.values() if owner is actor]
+            while len(mine) < _IN_FLIGHT and not any(mine):
+                if waiting and mine:
                     return
-            at_hand[actor.visit.remote(job)] = (actor, job, deaths)
+                if waiting:
+                    job, deaths = waiting.popleft()
+                else:
+                    try:
+                        job, deaths = next(stream), 0
+                    except StopIteration:
+                        exhausted = True
+                        return
+                at_hand[actor.visit.remote(job)] = (actor, job, deaths)
+                mine.append(deaths)
 
-        for _ in range(_IN_FLIGHT):
-            for actor in list(self._names):
-                hand_out(actor)
-        while at_hand:
-            done, _ = ray.wait(list(at_hand), num_returns=1)
-            actor, job, deaths = at_hand.pop(done[0])
+        def fill_all() -> None:
+            for actor in self._names:
+                if actor not in self._starting.values():
+                    fill(actor)
+
+        fill_all()
+        while at_hand or waiting or not exhausted:
+            ready = ray.wait(
+                [*at_hand, *self._starting],
+                num_returns=1,
+                timeout=None if at_hand else _START_S,
+            )[0]
+            if not ready:
+                raise InfrastructureError(
+                    "ray-failed",
+                    f"No worker could be started again within {_START_S} s; is the cluster "
+                    "short of nodes? Run the same command again to go on.",
+                )
+            done = ready[0]
+            if done in self._starting:
+                self._check_ready([done])
+                del self._starting[done]
+                fill_all()
+                continue
+            actor = at_hand[done][0]
             try:
-                row, committed = ray.get(done[0])
+                row, committed = ray.get(done)
             except RayTaskError as error:
                 raise _infrastructure(error) from error
             except RayError:  # the actor died, its node did, or Ray killed it for its memory
-                # The oldest job at hand is the one that was being worked on: it takes the blame.
-                lost = [(job, deaths + 1)]
-                for ref in [ref for ref, entry in at_hand.items() if entry[0] is actor]:
-                    _, other, other_deaths = at_hand.pop(ref)
-                    lost.append((other, other_deaths))
+                refs = [ref for ref, entry in at_hand.items() if entry[0] is actor]
+                suspects = [(job, deaths + 1) for _, job, deaths in map(at_hand.pop, refs)]
                 name = self._bury(actor)
-                if lost[0][1] >= _MAX_DEATHS:
-                    row = self._give_up(lost.pop(0)[0], name)
+                if suspects[0][1] >= _MAX_DEATHS:
+                    row = self._give_up(suspects.pop(0)[0], name)
                     self._ledger.append(row)
                     yield row
-                waiting.extendleft(reversed(lost))
+                waiting.extendleft(reversed(suspects))
                 replacement = self._start()
-                self._make_ready([replacement])
-                for _ in range(_IN_FLIGHT):
-                    hand_out(replacement)
+                self._starting[replacement.ready.remote()] = replacement
+                fill_all()
                 continue
+            del at_hand[done]
             self._rows[actor].append(row)
             self._forget(actor, committed)
-            hand_out(actor)
+            fill(actor)
             yield row
 
     def _forget(self, actor: Any, committed: int) -> None:

@@ -12,9 +12,10 @@ from model import zoo
 from pipeline import storage
 from pipeline.archive.catalog import read_brackets
 from pipeline.bracket import Bracket
+from pipeline.errors import UsageError
 from pipeline.fleet import Fleet
 from pipeline.fusing import FuseRecipe
-from pipeline.ledger import Ledger, read_written
+from pipeline.ledger import Ledger
 from pipeline.naming import Names
 from pipeline.planning import FuseJob, Settled, Standing, plan, standing_results
 from pipeline.report.schema import Row
@@ -57,7 +58,6 @@ class Plan:
     found: int
     names: Names
     standing: Standing
-    written: dict[str, set[str]]
 
     def chunks(self, size: int) -> Iterator[tuple[FuseJob | Settled, ...]]:
         """Decisions over all brackets of the catalog, ``size`` at a time."""
@@ -68,7 +68,6 @@ class Plan:
             weights_sha256=zoo.card(self.run.settings.model).weights_sha256,
             destination=self.run.destination,
             standing=self.standing,
-            written=self.written,
             run_id=self.run.run_id,
         )
         while chunk := tuple(islice(decisions, size)):
@@ -76,21 +75,31 @@ class Plan:
 
 
 def make_plan(run: FuseRun) -> Plan:
-    """Look at the catalog and at what stands at the destination."""
-    counts = Counts()
+    """Look at the catalog and at what stands at the destination.
+
+    Raises:
+        UsageError: ``catalog-invalid``, a bracket is in it twice.
+    """
+    seen: set[int] = set()
 
     def counted() -> Iterator[Bracket]:
         for bracket in read_brackets(run.catalog_uri):
-            counts.found += 1
+            number = int(bracket.id, 16)
+            if number in seen:
+                raise UsageError(
+                    "catalog-invalid",
+                    f"The bracket of {bracket.frames[0].path} is in the catalog twice; scan the "
+                    "archive again.",
+                )
+            seen.add(number)
             yield bracket
 
     names = Names(counted(), template=run.settings.name, model=run.settings.model)
     return Plan(
         run=run,
-        found=counts.found,
+        found=len(seen),
         names=names,
         standing=standing_results(run.destination),
-        written=read_written(run.destination),
     )
 
 

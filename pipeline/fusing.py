@@ -176,6 +176,7 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
         "source_height": read.stack.height,
         **_alignment_columns(alignment),
         "result_uri": job.result_uri,
+        "result_path": job.result_path,
         "result_sha256": encoded.sha256,
         "result_bytes": encoded.size_bytes,
         "result_format": settings.format,

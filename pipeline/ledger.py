@@ -22,7 +22,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -38,10 +38,10 @@ from pipeline.report.schema import SCHEMA, Row, to_table
 __all__ = [
     "Intend",
     "Ledger",
+    "read_intents",
     "read_manifests",
     "read_quarantine",
     "read_report",
-    "read_written",
     "write_manifest",
 ]
 
@@ -112,10 +112,12 @@ class Ledger:
         Should the writer die in between, the next run knows the file for our own.
         """
         self._intents[result_uri] = sha256
-        uri = storage.join(
-            _run_folder(self.destination, self.run_id), f"{_WRITING}{self.writer}.json"
-        )
-        storage.write_atomic(uri, json.dumps(self._intents).encode("utf-8"))
+        storage.write_atomic(self._intents_uri, json.dumps(self._intents).encode("utf-8"))
+
+    @property
+    def _intents_uri(self) -> str:
+        folder = _run_folder(self.destination, self.run_id)
+        return storage.join(folder, f"{_WRITING}{self.writer}.json")
 
     def flush(self) -> None:
         """Write what waits as one segment.
@@ -134,7 +136,9 @@ class Ledger:
         self._number += 1
         self._committed += len(self._rows)
         self._rows.clear()
-        self._intents.clear()
+        if self._intents:
+            storage.delete(self._intents_uri)
+            self._intents.clear()
 
 
 def _segments(destination: str, run_id: str | None) -> list[str]:
@@ -202,23 +206,23 @@ def read_quarantine(destination: str, *, run_id: str | None = None) -> pa.Table:
     return table.filter(pc.equal(table["status"], "quarantined"))
 
 
-def read_written(destination: str) -> dict[str, set[str]]:
-    """Everything that bracketflow wrote as a result: URI -> the hashes it may have.
+def read_intents(destination: str) -> dict[str, set[str]]:
+    """Results that were about to be written when a writer died: URI -> hashes."""
+    intents: dict[str, set[str]] = {}
+    for content in _read_json(destination, _WRITING):
+        for uri, sha256 in content.items():
+            intents.setdefault(uri, set()).add(sha256)
+    return intents
 
-    From all rows ever written, and from what was on record as about to be written.
-    """
-    written: dict[str, set[str]] = {}
-    columns = ["result_uri", "result_sha256"]
-    rows = read_report(destination, columns=columns, newest=False, missing_ok=True)
-    rows = rows.filter(pc.is_valid(rows["result_sha256"]))
-    for uri, sha256 in zip(*(rows[name].to_pylist() for name in columns), strict=True):
-        written.setdefault(uri, set()).add(sha256)
+
+def _read_json(destination: str, prefix: str) -> Iterator[dict[str, Any]]:
+    """The JSON files of all runs whose name begins with ``prefix``."""
     fs, base = storage.file_system(storage.join(destination, _REPORT))
-    for path in fs.glob(f"{base}/run=*/{_WRITING}*.json"):
-        with fs.open(path, "rb") as handle:
-            for uri, sha256 in json.load(handle).items():
-                written.setdefault(uri, set()).add(sha256)
-    return written
+    for path in sorted(fs.find(base)) if fs.isdir(base) else []:
+        name = path.rsplit("/", 1)[-1]
+        if name.startswith(prefix) and name.endswith(".json"):
+            with fs.open(path, "rb") as handle:
+                yield json.load(handle)
 
 
 def write_manifest(destination: str, run_id: str, manifest: dict[str, Any]) -> str:
@@ -231,9 +235,5 @@ def write_manifest(destination: str, run_id: str, manifest: dict[str, Any]) -> s
 
 def read_manifests(destination: str) -> list[dict[str, Any]]:
     """The manifests of all finished runs of a destination, oldest first."""
-    fs, base = storage.file_system(storage.join(destination, _REPORT))
-    found = []
-    for path in fs.glob(f"{base}/run=*/{_MANIFEST}"):
-        with fs.open(path, "rb") as handle:
-            found.append(json.load(handle))
+    found = _read_json(destination, _MANIFEST.removesuffix(".json"))
     return sorted(found, key=lambda manifest: str(manifest["started_at"]))

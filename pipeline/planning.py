@@ -10,13 +10,14 @@ from typing import Any, Literal
 from pipeline import storage
 from pipeline.bracket import Bracket
 from pipeline.errors import BracketflowError, PhotoError, UsageError
-from pipeline.ledger import read_report
+from pipeline.ledger import read_intents, read_report
 from pipeline.naming import Names
 from pipeline.report.schema import Row, make_row
 from pipeline.settings import FuseSettings, result_key
 
 __all__ = [
     "FuseJob",
+    "Ours",
     "Settled",
     "Standing",
     "base_row",
@@ -64,12 +65,28 @@ def unexpected(error: Exception, bracket: Bracket) -> PhotoError:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What the destination already holds."""
+    """What the destination already holds. Paths are relative to it, so it may be moved."""
 
     results: Mapping[str, str] = field(default_factory=dict)
-    """Key -> URI of the result that it stands for, as far as no other result replaced it."""
-    skipped: frozenset[str] = frozenset()
-    """Keys of the rows that say ``skipped``."""
+    """Key -> path of the result that it stands for, as far as no other result replaced it."""
+    newest: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
+    """Bracket id -> key and status of its newest row."""
+    ours: Mapping[str, tuple[Ours, ...]] = field(default_factory=dict)
+    """Path -> everything that bracketflow ever wrote there."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A result that bracketflow wrote, and the frames it was made from (None: not on record)."""
+
+    sha256: str
+    frame_paths: frozenset[str] | None = None
+
+    def may_give_way_to(self, bracket: Bracket) -> bool:
+        """Only another result of the same view may take its place: they share frames."""
+        if self.frame_paths is None:
+            return True
+        return any(frame.path in self.frame_paths for frame in bracket.frames)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +96,8 @@ class FuseJob:
     bracket: Bracket
     key: str
     result_uri: str
+    result_path: str
+    """The same relative to the destination."""
     ours_sha256: frozenset[str] = frozenset()
     """Hashes that a file at ``result_uri`` may have if an earlier run wrote it."""
 
@@ -129,17 +148,33 @@ def check_destination(source: str, destination: str) -> None:
 
 def standing_results(destination: str) -> Standing:
     """What all runs so far have left at the destination."""
-    columns = ["key", "status", "result_uri", "finished_at"]
-    table = read_report(destination, columns=columns, newest=False, missing_ok=True)
-    at_uri: dict[str, str] = {}
-    skipped: set[str] = set()
+    columns = ["bracket_id", "key", "status", "result_path", "result_sha256", "frame_paths"]
+    table = read_report(
+        destination, columns=[*columns, "finished_at"], newest=False, missing_ok=True
+    )
+    at_path: dict[str, tuple[str, str]] = {}
+    newest: dict[str, tuple[str | None, str]] = {}
+    ours: dict[str, list[Ours]] = {}
     # Oldest first: what was written to a place last is what stands there.
-    for row in table.sort_by("finished_at").select(columns[:3]).to_pylist():
-        if row["status"] == "fused" and row["key"] is not None:
-            at_uri[row["result_uri"]] = row["key"]
-        elif row["status"] == "skipped":
-            skipped.add(row["key"])
-    return Standing(results={key: uri for uri, key in at_uri.items()}, skipped=frozenset(skipped))
+    for row in table.sort_by("finished_at").select(columns).to_pylist():
+        newest[row["bracket_id"]] = (row["key"], row["status"])
+        path = row["result_path"]
+        if row["status"] == "fused" and path is not None:
+            at_path[path] = (row["key"], row["result_sha256"])
+            ours.setdefault(path, []).append(
+                Ours(row["result_sha256"], frozenset(row["frame_paths"]))
+            )
+    for uri, hashes in read_intents(destination).items():
+        path = uri.removeprefix(destination.rstrip("/")).lstrip("/")
+        ours.setdefault(path, []).extend(Ours(sha256) for sha256 in sorted(hashes))
+        # Whoever died here may have replaced what the report speaks of.
+        if path in at_path and hashes - {at_path[path][1]}:
+            del at_path[path]
+    return Standing(
+        results={key: path for path, (key, _) in at_path.items()},
+        newest=newest,
+        ours={path: tuple(found) for path, found in ours.items()},
+    )
 
 
 def plan(
@@ -150,7 +185,6 @@ def plan(
     weights_sha256: str | None,
     destination: str,
     standing: Standing,
-    written: dict[str, set[str]],
     run_id: str,
 ) -> Iterator[FuseJob | Settled]:
     """Decide on every bracket, one after the other.
@@ -175,23 +209,30 @@ def plan(
                 ),
             )
             continue
+        before = standing.newest.get(bracket.id)
         if bracket.kind == "single":
-            if key in standing.skipped:
+            if before == (key, "skipped"):
                 yield Settled(status="skipped")
                 continue
             row = base_row(bracket, run_id=run_id, worker="driver", key=key, status="skipped")
             yield Settled(status="skipped", row=row)
             continue
         result = standing.results.get(key)
-        if result is not None and storage.exists(result):
+        if (
+            result is not None
+            and before is not None
+            and before[1] == "fused"  # else the report would go on to say that it failed
+            and storage.exists(storage.join(destination, *result.split("/")))
+        ):
             yield Settled(status="reused")
             continue
-        result_uri = storage.join(
-            destination, "results", *names.path(bracket, settings.extension).split("/")
-        )
+        path = f"results/{names.path(bracket, settings.extension)}"
         yield FuseJob(
             bracket=bracket,
             key=key,
-            result_uri=result_uri,
-            ours_sha256=frozenset(written.get(result_uri, ())),
+            result_uri=storage.join(destination, *path.split("/")),
+            result_path=path,
+            ours_sha256=frozenset(
+                one.sha256 for one in standing.ours.get(path, ()) if one.may_give_way_to(bracket)
+            ),
         )

@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import storage
 from pipeline.align.registration import align
 from pipeline.archive.shot import IMAGE_EXTENSIONS
 from pipeline.bracket import Bracket
 from pipeline.errors import BracketflowError, InfrastructureError, PhotoError, UsageError
 from pipeline.images.reading import Limits, read_photo
-from pipeline.ledger import Intend, read_manifests, read_report
+from pipeline.ledger import Intend, read_report
 from pipeline.listing import list_files
 from pipeline.planning import base_row, check_destination, unexpected
 from pipeline.report.schema import Row
@@ -86,8 +87,12 @@ def find_results(folder: str) -> Results:
     Raises:
         UsageError: ``source-missing``.
     """
-    own = read_report(folder, columns=["bracket_id", "status", "result_uri"]).to_pylist()
-    by_bracket = {row["bracket_id"]: row["result_uri"] for row in own if row["status"] == "fused"}
+    own = read_report(folder, columns=["bracket_id", "result_path"]).to_pylist()
+    by_bracket = {
+        row["bracket_id"]: storage.join(folder, *row["result_path"].split("/"))
+        for row in own
+        if row["result_path"] is not None
+    }
     by_path: dict[str, list[str]] = defaultdict(list)
     by_stem: dict[str, list[str]] = defaultdict(list)
     if not by_bracket:
@@ -232,7 +237,8 @@ def check_score_destination(source: str, destination: str) -> None:
         UsageError: ``destination-invalid``.
     """
     check_destination(source, destination)
-    if any("catalog" in manifest for manifest in read_manifests(destination)):
+    keys = read_report(destination, columns=["key"], newest=False, missing_ok=True)["key"]
+    if keys.null_count < len(keys):
         raise UsageError(
             "destination-invalid",
             f"{destination} holds the report of a fusing run, whose rows scores would hide; "

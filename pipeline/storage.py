@@ -29,6 +29,7 @@ from pipeline.errors import BracketflowError, InfrastructureError, PhotoError, U
 
 __all__ = [
     "absolute",
+    "delete",
     "exists",
     "file_system",
     "is_file",
@@ -195,10 +196,20 @@ def is_file(uri: str) -> bool:
     return bool(fs.isfile(path))
 
 
+def delete(uri: str) -> None:
+    """Remove one file; a file that is not there is no error."""
+    fs, path = file_system(uri)
+    try:
+        fs.rm_file(path)
+    except FileNotFoundError:
+        return
+
+
 def write_atomic(uri: str, data: bytes | memoryview) -> None:
     """Write a whole file so that it either does not exist or is complete.
 
     Raises:
+        PhotoError: ``result-unwritable``, the path itself is impossible.
         InfrastructureError: ``disk-full`` or ``storage-failed``.
     """
     if is_local(uri):
@@ -250,6 +261,12 @@ def _write_errors(uri: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InfrastructureError(
                 "disk-full", f"No space left to write {uri}; free some and run the command again."
+            ) from error
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+            raise PhotoError(
+                "result-unwritable",
+                f"{uri} cannot be written ({error.strerror}); choose another --name or "
+                "destination, or move away what stands in its path.",
             ) from error
         raise InfrastructureError("storage-failed", f"Cannot write {uri}: {error}.") from error
 

@@ -84,6 +84,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("device", pa.string(), "", "cpu or cuda"),
     # The result
     Column("result_uri", pa.string(), "", "the fused photograph"),
+    Column("result_path", pa.string(), "", "the same relative to the destination"),
     Column("result_sha256", pa.string(), "", "hash of its bytes"),
     Column("result_bytes", pa.int64(), "B", "its size"),
     Column("result_format", pa.string(), "", "jpeg, png, tiff, avif or exr"),

@@ -111,7 +111,6 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
         weights_sha256=None,
         destination=str(folder / "out"),
         standing=Standing(),
-        written={},
         run_id="bench",
     )
     assert isinstance(job, FuseJob)

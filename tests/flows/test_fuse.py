@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,15 @@ def test_a_file_of_somebody_else_is_never_overwritten(archive, prefect_server, t
     outcome = fuse_archive(str(folder), str(tmp_path), PNG)
     assert foreign.read_bytes() == b"mine"
     assert outcome.counts.codes["result-exists"] == 1
+
+
+def test_a_destination_may_be_moved(fused, archive, tmp_path):
+    destination, first = fused
+    moved = tmp_path / "moved"
+    shutil.copytree(destination, moved)
+    again = fuse_archive(str(archive[0]), str(moved), PNG)
+    assert again.counts.reused == first.counts.fused
+    shutil.rmtree(moved / "results")
+    anew = fuse_archive(str(archive[0]), str(moved), PNG)
+    assert anew.counts.fused == first.counts.fused
+    assert len(list((moved / "results").rglob("*.png"))) == first.counts.fused

@@ -49,7 +49,7 @@ def make_bracket(tmp_path):
 def fuse_one(tmp_path):
     """Fuse one bracket into ``tmp_path/out`` and return its row."""
 
-    def fuse(bracket: Bracket, settings: FuseSettings | None = None, written=None, out=None):
+    def fuse(bracket: Bracket, settings: FuseSettings | None = None, standing=None, out=None):
         settings = settings or FuseSettings(model="mertens", format="png")
         destination = str(out or Path(tmp_path) / "out")
         recipe = FuseRecipe(settings=settings, destination=destination, run_id="r")
@@ -60,8 +60,7 @@ def fuse_one(tmp_path):
             settings=settings,
             weights_sha256=None,
             destination=destination,
-            standing=Standing(),
-            written=written or {},
+            standing=standing or Standing(),
             run_id="r",
         )
         return fuse_bracket(job, visitor)

@@ -153,6 +153,17 @@ def test_a_job_that_kills_its_workers_costs_one_row(ray_with_a_logical_gpu, tmp_
 
 
 @pytest.mark.ray
+def test_only_the_guilty_are_convicted(ray_with_a_logical_gpu, tmp_path):
+    plan = plan_pool(PoolOptions(workers=2, device="cpu"), ray_with_a_logical_gpu)
+    jobs = [ToyJob(f"job{i}", "die" if i % 4 == 1 else "row") for i in range(10)]
+    with Fleet(ToyRecipe(str(tmp_path)), plan) as fleet:
+        rows = list(fleet.run(jobs))
+    assert len(rows) == len(jobs)
+    convicted = {row["bracket_id"] for row in rows if row["status"] == "quarantined"}
+    assert convicted == {job.name for job in jobs if job.deed == "die"}
+
+
+@pytest.mark.ray
 def test_a_worker_that_dies_idle_loses_no_row(ray_with_a_logical_gpu, tmp_path):
     plan = plan_pool(PoolOptions(workers=1, device="cpu"), ray_with_a_logical_gpu)
     with Fleet(ToyRecipe(str(tmp_path)), plan) as fleet:

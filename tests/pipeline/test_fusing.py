@@ -13,6 +13,7 @@ from pipeline import fusing
 from pipeline.bracket import Frame
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.images.reading import read_photo
+from pipeline.planning import Ours, Standing
 from pipeline.settings import FuseSettings
 from tests.pipeline.conftest import textured
 
@@ -117,7 +118,7 @@ def test_a_foreign_file_is_left_alone(make_bracket, fuse_one, tmp_path):
 def test_a_result_of_ours_is_replaced_unless_somebody_changed_it(make_bracket, fuse_one):
     bracket = make_bracket(textured(0.5), textured(2.0))
     first = fuse_one(bracket)
-    written = {first["result_uri"]: {first["result_sha256"]}}
+    written = Standing(ours={first["result_path"]: (Ours(first["result_sha256"]),)})
     other = FuseSettings(model="mertens", format="png", bits=16)
     second = fuse_one(bracket, other, written)
     assert second["status"] == "fused"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pipeline.errors import UsageError
 from pipeline.ledger import (
     Ledger,
+    read_intents,
     read_manifests,
     read_quarantine,
     read_report,
-    read_written,
     write_manifest,
 )
 from pipeline.report.schema import COLUMNS, SCHEMA, make_row
@@ -86,25 +86,20 @@ def test_slow_rows_are_not_kept_waiting(tmp_path):
     assert ledger.committed == 1
 
 
-def test_all_that_was_ever_written_is_known_for_ours(tmp_path):
-    uri = "/out/results/a.jpg"
-    write(tmp_path, [row("a", at=0, result_uri=uri, result_sha256="first")])
-    # The same place, by another bracket: a frame joined, so the id changed and the name did not.
-    write(tmp_path, [row("b", at=1, result_uri=uri, result_sha256="second")], run="r2")
-    write(tmp_path, [row("b", at=2, status="quarantined", error_code="file-empty")], run="r3")
-    assert read_written(str(tmp_path)) == {uri: {"first", "second"}}
-
-
-def test_a_result_without_its_row_is_known_for_ours(tmp_path):
-    dying = Ledger(str(tmp_path), "r1", "w")
+def test_what_a_dying_writer_was_at_is_on_record(tmp_path):
+    folder = tmp_path / "with [brackets] and *"
+    dying = Ledger(str(folder), "r1", "w")
     dying.append(row("a"))
     dying.intend("/out/results/b.jpg", "hash of b")
     dying.intend("/out/results/c.jpg", "hash of c")
-    assert read_written(str(tmp_path)) == {
+    assert read_intents(str(folder)) == {
         "/out/results/b.jpg": {"hash of b"},
         "/out/results/c.jpg": {"hash of c"},
     }
-    assert len(read_report(str(tmp_path))) == 0
+    assert len(read_report(str(folder))) == 0
+    dying.flush()
+    assert read_intents(str(folder)) == {}
+    assert len(read_report(str(folder))) == 1
 
 
 def test_quarantine_is_a_filter(tmp_path):

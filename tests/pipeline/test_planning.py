@@ -14,6 +14,7 @@ from pipeline.ledger import Ledger
 from pipeline.naming import Names
 from pipeline.planning import (
     FuseJob,
+    Ours,
     Settled,
     Standing,
     base_row,
@@ -30,7 +31,7 @@ def bracket(*names: str, **values) -> Bracket:
     return Bracket(frames=frames, source="/in", **values)
 
 
-def decide(brackets, destination, standing=None, settings=None, written=None):
+def decide(brackets, destination, standing=None, settings=None):
     settings = settings or FuseSettings()
     return list(
         plan(
@@ -40,7 +41,6 @@ def decide(brackets, destination, standing=None, settings=None, written=None):
             weights_sha256=None,
             destination=str(destination),
             standing=standing or Standing(),
-            written=written or {},
             run_id="r",
         )
     )
@@ -66,10 +66,11 @@ def test_a_bracket_is_work_a_single_is_skipped_a_broken_file_quarantined(tmp_pat
 
 def test_a_standing_result_is_reused_until_anything_changes(tmp_path):
     one = bracket("a/1.jpg", "a/2.jpg")
-    result = tmp_path / "r.jpg"
+    result = tmp_path / "results" / "r.jpg"
+    result.parent.mkdir()
     result.write_bytes(b"x")
     key = result_key(one, FuseSettings(), None)
-    standing = Standing(results={key: str(result)})
+    standing = Standing(results={key: "results/r.jpg"}, newest={one.id: (key, "fused")})
     (reused,) = decide([one], tmp_path, standing)
     assert reused == Settled(status="reused")
     changed = replace(one, frames=(replace(one.frames[0], mtime_ns=2), one.frames[1]))
@@ -79,12 +80,31 @@ def test_a_standing_result_is_reused_until_anything_changes(tmp_path):
     assert isinstance(decide([one], tmp_path, standing)[0], FuseJob)
 
 
-def test_a_result_of_ours_at_the_same_place_may_be_replaced(tmp_path):
+def test_a_result_of_ours_gives_way_to_the_same_view_alone(tmp_path):
+    path = "results/a/1_fused.jpg"
+    standing = Standing(
+        ours={
+            path: (
+                Ours("two frames", frozenset({"a/1.jpg", "a/2.jpg"})),
+                Ours("another view", frozenset({"a/8.jpg", "a/9.jpg"})),
+                Ours("on its way"),
+            )
+        }
+    )
+    (job,) = decide([bracket("a/1.jpg", "a/2.jpg", "a/3.jpg")], tmp_path, standing)
+    assert job.result_path == path
+    assert job.ours_sha256 == {"two frames", "on its way"}
+    assert decide([bracket("a/1.jpg", "a/2.jpg")], tmp_path)[0].ours_sha256 == frozenset()
+
+
+def test_a_result_does_not_stand_while_the_report_says_that_it_failed(tmp_path):
     one = bracket("a/1.jpg", "a/2.jpg")
-    uri = f"{tmp_path}/results/a/1_fused.jpg"
-    (job,) = decide([one], tmp_path, written={uri: {"old", "older"}})
-    assert job.ours_sha256 == {"old", "older"}
-    assert decide([one], tmp_path)[0].ours_sha256 == frozenset()
+    key = result_key(one, FuseSettings(), None)
+    (tmp_path / "r.jpg").write_bytes(b"x")
+    standing = Standing(results={key: "r.jpg"}, newest={one.id: ("other", "quarantined")})
+    assert isinstance(decide([one], tmp_path, standing)[0], FuseJob)
+    standing = Standing(results={key: "r.jpg"}, newest={one.id: ("other", "fused")})
+    assert decide([one], tmp_path, standing) == [Settled(status="reused")]
 
 
 def test_a_key_changes_with_everything_that_decides_a_result(tmp_path):
@@ -106,7 +126,7 @@ def test_a_key_changes_with_everything_that_decides_a_result(tmp_path):
 def test_a_row_that_would_say_the_same_again_is_not_written(tmp_path):
     single = bracket("b.jpg", kind="single")
     key = result_key(single, FuseSettings(), None)
-    standing = Standing(skipped=frozenset({key}))
+    standing = Standing(newest={single.id: (key, "skipped")})
     assert decide([single], tmp_path, standing) == [Settled(status="skipped")]
 
 
@@ -120,14 +140,21 @@ def test_a_result_stands_until_another_replaces_it(tmp_path):
         return make_row(finished_at=when, bracket_id="b", run_id="r", **values)
 
     with Ledger(str(tmp_path), "r", "w") as ledger:
-        ledger.append(row(2, key="tiff", status="fused", result_uri="b.tif"))
-        ledger.append(row(1, key="jpeg 80", status="fused", result_uri="b.jpg"))
-        ledger.append(row(3, key="jpeg 95", status="fused", result_uri="b.jpg"))
+        made = {"status": "fused", "frame_paths": ["1.jpg"]}
+        ledger.append(row(2, key="tiff", result_path="b.tif", result_sha256="t", **made))
+        ledger.append(row(1, key="jpeg 80", result_path="b.jpg", result_sha256="80", **made))
+        ledger.append(row(3, key="jpeg 95", result_path="b.jpg", result_sha256="95", **made))
         ledger.append(row(4, key="jpeg 95", status="quarantined"))
-        ledger.append(row(5, key="single", status="skipped"))
-    assert standing_results(str(tmp_path)) == Standing(
-        results={"tiff": "b.tif", "jpeg 95": "b.jpg"}, skipped=frozenset({"single"})
-    )
+    found = standing_results(str(tmp_path))
+    assert found.results == {"tiff": "b.tif", "jpeg 95": "b.jpg"}
+    assert found.newest == {"b": ("jpeg 95", "quarantined")}
+    frames = frozenset({"1.jpg"})
+    assert found.ours["b.jpg"] == (Ours("80", frames), Ours("95", frames))
+    # A run with other settings died between its image and its row.
+    Ledger(str(tmp_path), "r2", "w").intend(f"{tmp_path}/b.jpg", "70")
+    found = standing_results(str(tmp_path))
+    assert found.results == {"tiff": "b.tif"}
+    assert Ours("70") in found.ours["b.jpg"]
 
 
 def test_rows_carry_what_the_catalog_knows():

@@ -8,7 +8,8 @@ import pytest
 from pipeline.bracket import Bracket, Frame
 from pipeline.errors import UsageError
 from pipeline.images.writing import write_photo
-from pipeline.ledger import write_manifest
+from pipeline.ledger import Ledger
+from pipeline.report.schema import make_row
 from pipeline.score_results import (
     ScoreJob,
     ScoreRecipe,
@@ -49,7 +50,8 @@ def test_a_frame_is_never_its_own_result(make_bracket):
 
 
 def test_scores_do_not_go_where_fused_results_are(tmp_path):
-    write_manifest(str(tmp_path / "out"), "r", {"catalog": "c", "started_at": ""})
+    with Ledger(str(tmp_path / "out"), "r", "w") as ledger:
+        ledger.append(make_row(bracket_id="a", run_id="r", key="k"))
     with pytest.raises(UsageError, match="--out"):
         check_score_destination(str(tmp_path / "in"), str(tmp_path / "out"))
     check_score_destination(str(tmp_path / "in"), str(tmp_path / "new"))

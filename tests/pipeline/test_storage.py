@@ -122,9 +122,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_a_folder_in_the_way_is_reported(tmp_path):
     (tmp_path / "out.png").mkdir()
-    with pytest.raises(InfrastructureError) as caught:
+    with pytest.raises(PhotoError) as caught:
         storage.write_atomic(str(tmp_path / "out.png"), b"x")
-    assert caught.value.code == "storage-failed"
+    assert caught.value.code == "result-unwritable"
+    with pytest.raises(PhotoError):
+        storage.write_atomic(str(tmp_path / ("x" * 300) / "out.png"), b"x")
     assert os.listdir(tmp_path) == ["out.png"]
 
 
