@@ -28,7 +28,25 @@ def _console() -> Console:
     return Console(stderr=True)
 
 
-class FuseProgress:
+class _Bar:
+    """Shows a bar for the length of a ``with`` block."""
+
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+
+class FuseProgress(_Bar):
     """Brackets done, megapixels per second, time left, failures.
 
     ``log`` gets a line now and then where there is no terminal: the flow run's logger.
@@ -58,18 +76,6 @@ class FuseProgress:
         )
         self._task = self._bar.add_task("fuse", total=total, rate="", failed="")
 
-    def __enter__(self) -> FuseProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
     def advance(self, *, megapixels: float = 0.0, failed: bool = False) -> None:
         """One bracket is done; ``megapixels`` counts all its frames."""
         self._done += 1
@@ -84,7 +90,7 @@ class FuseProgress:
             self._log(f"{self._done} of {self._total} brackets, {rate}, {self._failed} failed")
 
 
-class _Counter:
+class _Counter(_Bar):
     """A transient line that counts; shown on a terminal only."""
 
     def __init__(self, what: str, unit: str, total: int | None = None) -> None:
@@ -101,18 +107,6 @@ class _Counter:
             transient=True,
         )
         self._task = self._bar.add_task(what, total=total)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, more: int = 1) -> None:
         """``more`` were done."""

@@ -147,15 +147,7 @@ class Fleet:
         patient = error is None or isinstance(error, Exception)
         failed: RayTaskError | None = None
         try:
-            flushed = (
-                {
-                    actor: actor.flush.remote()
-                    for actor in self._names
-                    if actor not in self._starting.values()
-                }
-                if patient
-                else {}
-            )
+            flushed = {actor: actor.flush.remote() for actor in self._at_work() if patient}
             for actor in list(self._names):
                 try:
                     if actor in flushed:
@@ -171,6 +163,11 @@ class Fleet:
                 raise _infrastructure(failed) from failed
         finally:
             self._kill_all()
+
+    def _at_work(self) -> list[Any]:
+        """The workers that have started."""
+        starting = list(self._starting.values())
+        return [actor for actor in self._names if actor not in starting]
 
     def _check_ready(self, refs: list[Any]) -> None:
         """Wait until workers have loaded their model, and compare versions."""
@@ -191,6 +188,7 @@ class Fleet:
                 ray.kill(actor)
         self._names.clear()
         self._rows.clear()
+        self._starting.clear()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Row]:
         """Visit all jobs; rows come in the order in which they are done.
@@ -222,9 +220,8 @@ class Fleet:
                 mine.append(deaths)
 
         def fill_all() -> None:
-            for actor in self._names:
-                if actor not in self._starting.values():
-                    fill(actor)
+            for actor in self._at_work():
+                fill(actor)
 
         fill_all()
         while at_hand or waiting or not exhausted:

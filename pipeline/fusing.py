@@ -166,7 +166,7 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
         )
         _check_place(job, encoded.sha256)
         previews = _write_previews(job, recipe, result, scores) if settings.previews else {}
-        visitor.intend(job.result_uri, encoded.sha256)
+        visitor.intend(job.result_path, encoded.sha256)
         storage.write_atomic(job.result_uri, encoded.data)
     return {
         "confidence": read.confidence,

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 Intend = Callable[[str, str], None]
-"""Told (result URI, SHA-256) before a result is written; see :meth:`Ledger.intend`."""
+"""Told (result path, SHA-256) before a result is written; see :meth:`Ledger.intend`."""
 
 _REPORT = "report"
 _MANIFEST = "_manifest.json"
@@ -106,12 +106,13 @@ class Ledger:
         if len(self._rows) >= self.max_rows or now - self._oldest + pace >= self.max_age_s:
             self.flush()
 
-    def intend(self, result_uri: str, sha256: str) -> None:
+    def intend(self, result_path: str, sha256: str) -> None:
         """Put on record that a result is about to be written, before its row can be.
 
-        Should the writer die in between, the next run knows the file for our own.
+        Should the writer die in between, the next run knows the file for our own. The path is
+        relative to the destination.
         """
-        self._intents[result_uri] = sha256
+        self._intents[result_path] = sha256
         storage.write_atomic(self._intents_uri, json.dumps(self._intents).encode("utf-8"))
 
     @property
@@ -207,11 +208,11 @@ def read_quarantine(destination: str, *, run_id: str | None = None) -> pa.Table:
 
 
 def read_intents(destination: str) -> dict[str, set[str]]:
-    """Results that were about to be written when a writer died: URI -> hashes."""
+    """Results that were about to be written when a writer died: path -> hashes."""
     intents: dict[str, set[str]] = {}
     for content in _read_json(destination, _WRITING):
-        for uri, sha256 in content.items():
-            intents.setdefault(uri, set()).add(sha256)
+        for path, sha256 in content.items():
+            intents.setdefault(path, set()).add(sha256)
     return intents
 
 

@@ -164,8 +164,7 @@ def standing_results(destination: str) -> Standing:
             ours.setdefault(path, []).append(
                 Ours(row["result_sha256"], frozenset(row["frame_paths"]))
             )
-    for uri, hashes in read_intents(destination).items():
-        path = uri.removeprefix(destination.rstrip("/")).lstrip("/")
+    for path, hashes in read_intents(destination).items():
         ours.setdefault(path, []).extend(Ours(sha256) for sha256 in sorted(hashes))
         # Whoever died here may have replaced what the report speaks of.
         if path in at_path and hashes - {at_path[path][1]}:

@@ -90,11 +90,11 @@ def test_what_a_dying_writer_was_at_is_on_record(tmp_path):
     folder = tmp_path / "with [brackets] and *"
     dying = Ledger(str(folder), "r1", "w")
     dying.append(row("a"))
-    dying.intend("/out/results/b.jpg", "hash of b")
-    dying.intend("/out/results/c.jpg", "hash of c")
+    dying.intend("results/b.jpg", "hash of b")
+    dying.intend("results/c.jpg", "hash of c")
     assert read_intents(str(folder)) == {
-        "/out/results/b.jpg": {"hash of b"},
-        "/out/results/c.jpg": {"hash of c"},
+        "results/b.jpg": {"hash of b"},
+        "results/c.jpg": {"hash of c"},
     }
     assert len(read_report(str(folder))) == 0
     dying.flush()

@@ -151,7 +151,7 @@ def test_a_result_stands_until_another_replaces_it(tmp_path):
     frames = frozenset({"1.jpg"})
     assert found.ours["b.jpg"] == (Ours("80", frames), Ours("95", frames))
     # A run with other settings died between its image and its row.
-    Ledger(str(tmp_path), "r2", "w").intend(f"{tmp_path}/b.jpg", "70")
+    Ledger(str(tmp_path), "r2", "w").intend("b.jpg", "70")
     found = standing_results(str(tmp_path))
     assert found.results == {"tiff": "b.tif"}
     assert Ours("70") in found.ours["b.jpg"]
