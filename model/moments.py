@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -92,8 +93,33 @@ class Window:
         return self.covariance(x, x, total_x, total_x)
 
     def _along(self, x: torch.Tensor, axis: int) -> torch.Tensor:
-        valid = x.shape[axis] - self.size + 1
-        result = x.narrow(axis, 0, valid) * self.taps[0]
-        for offset, weight in enumerate(self.taps[1:], start=1):
+        return _slide(x, self.taps, axis)
+
+
+class _Slide(torch.autograd.Function):
+    """Weighted sums of neighbours along one axis, valid region.
+
+    The gradient is the same sum of the padded gradient; left to itself, autograd would fill one
+    picture of zeros a tap.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, taps: tuple[float, ...], axis: int) -> torch.Tensor:
+        ctx.taps, ctx.axis = taps, axis
+        valid = x.shape[axis] - len(taps) + 1
+        result = x.narrow(axis, 0, valid) * taps[0]
+        for offset, weight in enumerate(taps[1:], start=1):
             result.add_(x.narrow(axis, offset, valid), alpha=weight)
         return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        lost = len(ctx.taps) - 1
+        sides = (lost, lost) if ctx.axis == -1 else (0, 0, lost, lost)
+        padded = torch.nn.functional.pad(grads[0], sides)
+        return _slide(padded, ctx.taps[::-1], ctx.axis), None, None
+
+
+def _slide(x: torch.Tensor, taps: tuple[float, ...], axis: int) -> torch.Tensor:
+    result: torch.Tensor = _Slide.apply(x, taps, axis)  # type: ignore[no-untyped-call]
+    return result

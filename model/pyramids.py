@@ -2,7 +2,7 @@
 """Gaussian and Laplacian pyramids (P. Burt and T. Adelson 1983), step by step.
 
 Sizes and borders are those of OpenCV's ``pyrDown`` and ``pyrUp``; n pixels become (n + 1) // 2.
-Pictures are float tensors (..., h, w) on any device.
+Pictures are float tensors (..., h, w) on any device; gradients flow through both steps.
 """
 
 from __future__ import annotations
@@ -79,14 +79,13 @@ def _expand_along(x: torch.Tensor, axis: int, size: int) -> torch.Tensor:
     result = x.new_empty(shape)
     even = _every_second(result, axis, 0)
     odd = _every_second(result, axis, 1)
-    torch.mul(x, 0.75, out=even)
+    even.copy_(x).mul_(0.75)
     even.narrow(axis, 1, count - 1).add_(x.narrow(axis, 0, count - 1), alpha=0.125)
     even.narrow(axis, 0, count - 1).add_(x.narrow(axis, 1, count - 1), alpha=0.125)
     even.select(axis, 0).add_(x.select(axis, min(1, count - 1)), alpha=0.125)
     even.select(axis, -1).add_(x.select(axis, -1), alpha=0.125)
     between = odd.narrow(axis, 0, count - 1)
-    torch.add(x.narrow(axis, 0, count - 1), x.narrow(axis, 1, count - 1), out=between)
-    between.mul_(0.5)
+    between.copy_(x.narrow(axis, 0, count - 1)).add_(x.narrow(axis, 1, count - 1)).mul_(0.5)
     if size == 2 * count:
         odd.select(axis, -1).copy_(x.select(axis, -1))
     return result

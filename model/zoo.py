@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
 from model.fusion_model import FusionModel
 from model.mertens import Mertens
+from model.networks import build_network
+from model.weights_file import packaged_weights, unpack_weights
 
 __all__ = ["DEFAULT", "Card", "UnknownModelError", "card", "load", "names", "parameter_count"]
 
@@ -50,16 +52,28 @@ class Card:
     scores: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """How a model is built, and its weights' file beside its card (None: it needs none)."""
+def trained(weights: bytes, device: torch.device | str = "cpu") -> FusionModel:
+    """The network that a weights file (its content) holds, ready to fuse on ``device``.
 
-    build: Callable[[torch.device], FusionModel]
-    weights: str | None
+    Raises:
+        ValueError: The content is damaged, or does not fit the network that it names.
+    """
+    state, metadata = unpack_weights(weights)
+    try:
+        network = build_network(metadata["network"], json.loads(metadata["options"]))
+        network.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"the weights do not fit their network: {error}") from error
+    network.eval().requires_grad_(False)
+    return cast(FusionModel, network.to(device))
 
 
-_ZOO: dict[str, _Entry] = {
-    "mertens": _Entry(Mertens, weights=None),
+def _packaged(name: str) -> Callable[[torch.device], FusionModel]:
+    return lambda device: trained(packaged_weights(name), device)
+
+
+_ZOO: dict[str, Callable[[torch.device], FusionModel]] = {
+    "mertens": Mertens,
 }
 
 
@@ -74,7 +88,7 @@ def load(name: str, device: torch.device | str = "cpu") -> FusionModel:
     Raises:
         UnknownModelError: The zoo has no model of that name.
     """
-    return _entry(name).build(torch.device(device))
+    return _entry(name)(torch.device(device))
 
 
 def card(name: str) -> Card:
@@ -102,7 +116,7 @@ def parameter_count(name: str) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _entry(name: str) -> _Entry:
+def _entry(name: str) -> Callable[[torch.device], FusionModel]:
     try:
         return _ZOO[name]
     except KeyError:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fidelity to a reference picture: PSNR and SSIM, of pictures and of radiance.
 
-SSIM after Z. Wang, A. Bovik, H. Sheikh and E. Simoncelli, IEEE TIP 2004: Gaussian window of 11 px,
-sigma 1.5, K1 = 0.01, K2 = 0.03, no padding, mean over pixels and colour channels. Of radiance,
-both are taken of the linear values and of their mu-law (suffixes L and mu), as HDR
-reconstruction is customarily reported. Computed in float64 over strips of rows.
+SSIM (:mod:`model.ssim`) is a mean over pixels and colour channels. Of radiance, both are taken of
+the linear values and of their mu-law (suffixes L and mu), as HDR reconstruction is customarily
+reported. Computed in float64 over strips of rows.
 """
 
 from __future__ import annotations
@@ -18,13 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from model.metrics.strips import Rgb8, check_same_size, strips
-from model.moments import Window
 from model.radiance import mu_law
+from model.ssim import SSIM_WINDOW, ssim_terms
 
 __all__ = ["PictureFidelity", "RadianceFidelity", "picture_fidelity", "radiance_fidelity"]
-
-_WINDOW = Window.gaussian(11, 1.5)
-_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 _View = Callable[[torch.Tensor], torch.Tensor]
 
@@ -115,7 +111,7 @@ def _psnr(picture: _Picture, reference: _Picture, view: _View, peak: float) -> f
 
 def _ssim(picture: _Picture, reference: _Picture, view: _View) -> float | None:
     """SSIM of values that ``view`` puts in 0..255."""
-    lost = _WINDOW.size - 1
+    lost = SSIM_WINDOW.size - 1
     height, width = int(picture.shape[0]) - lost, int(picture.shape[1]) - lost
     if min(height, width) < 1:
         return None
@@ -123,10 +119,6 @@ def _ssim(picture: _Picture, reference: _Picture, view: _View) -> float | None:
     for start, stop in strips(height, width):
         x = _rows(picture, start, stop + lost, view)
         y = _rows(reference, start, stop + lost, view)
-        mean_x, mean_y = _WINDOW.mean(x), _WINDOW.mean(y)
-        covariance = _WINDOW.covariance(x, y, mean_x, mean_y)
-        variances = _WINDOW.variance(x, mean_x) + _WINDOW.variance(y, mean_y)
-        luminance = (2 * mean_x * mean_y + _C1) / (mean_x.square() + mean_y.square() + _C1)
-        structure = (2 * covariance + _C2) / (variances + _C2)
+        luminance, structure = ssim_terms(x, y, peak=255.0)
         total += float((luminance * structure).sum())
     return total / (3 * height * width)

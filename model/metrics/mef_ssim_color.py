@@ -21,7 +21,15 @@ import torch
 from model.metrics.strips import Rgb8, rgb_rows, strips
 from model.moments import Window
 
-__all__ = ["COLOR_WINDOW_PX", "ColorVariant", "color_scores"]
+__all__ = [
+    "COLOR_FORM",
+    "COLOR_WINDOW_PX",
+    "ColorVariant",
+    "Form",
+    "PatchReference",
+    "color_scores",
+    "reference_patches",
+]
 
 ColorVariant = Literal[
     "color_8x8_adaptive_lum",
@@ -48,7 +56,7 @@ def _mefnet_window(missing: float) -> Window:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Form:
+class Form:
     """What tells the families apart; ``padding`` is in pixels on every side.
 
     How bright an exposure is as a whole is the mean of its pixels or of its window means, which
@@ -62,22 +70,22 @@ class _Form:
     global_mean: Literal["pixels", "windows"]
 
 
-_COLOR = _Form(
+COLOR_FORM = Form(
     window=Window.box(COLOR_WINDOW_PX),
     padding=0,
     luma_only=False,
     peak=255.0,
     global_mean="pixels",
 )
-_MEFNET_Y = _Form(
+_MEFNET_Y = Form(
     window=_mefnet_window(3.78859e-8), padding=5, luma_only=True, peak=1.0, global_mean="windows"
 )
 _MEFNET_RGB = replace(_MEFNET_Y, window=_mefnet_window(1.99543e-8), luma_only=False)
 
 _Luminance = Literal["adaptive", "patch", "none"]
-_VARIANTS: dict[ColorVariant, tuple[_Form, _Luminance, Literal["product", "means"]]] = {
-    "color_8x8_adaptive_lum": (_COLOR, "adaptive", "product"),
-    "color_8x8_patch_lum": (_COLOR, "patch", "product"),
+_VARIANTS: dict[ColorVariant, tuple[Form, _Luminance, Literal["product", "means"]]] = {
+    "color_8x8_adaptive_lum": (COLOR_FORM, "adaptive", "product"),
+    "color_8x8_patch_lum": (COLOR_FORM, "patch", "product"),
     "mefnet_y_lum": (_MEFNET_Y, "adaptive", "product"),
     "mefnet_y_nolum": (_MEFNET_Y, "none", "product"),
     "mefnet_y_lum_meanproduct": (_MEFNET_Y, "adaptive", "means"),
@@ -108,7 +116,7 @@ def color_scores(
 
 
 def _family_means(
-    frames: Sequence[Rgb8], fused: Sequence[Rgb8], form: _Form, luminances: Iterable[_Luminance]
+    frames: Sequence[Rgb8], fused: Sequence[Rgb8], form: Form, luminances: Iterable[_Luminance]
 ) -> dict[_Luminance, list[tuple[float, float, float]]]:
     """Means over the map of luminance * structure, luminance and structure, of every fusion."""
     height, width = frames[0].shape[:2]
@@ -116,7 +124,7 @@ def _family_means(
     global_means = _global_means(frames, form)
     sums = {kind: torch.zeros(len(fused), 3, dtype=torch.float64) for kind in luminances}
     for start, stop in strips(height - lost, width):
-        reference = _reference(_rows(frames, form, start, stop, height), form, global_means)
+        reference = reference_patches(_rows(frames, form, start, stop, height), form, global_means)
         for index, picture in enumerate(fused):
             y = _rows([picture], form, start, stop, height)[0]
             mean, structure = reference.compare(y)
@@ -130,9 +138,7 @@ def _family_means(
     }
 
 
-def _rows(
-    pictures: Sequence[Rgb8], form: _Form, start: int, stop: int, height: int
-) -> torch.Tensor:
+def _rows(pictures: Sequence[Rgb8], form: Form, start: int, stop: int, height: int) -> torch.Tensor:
     """What the windows of rows ``start`` to ``stop`` of the map see, (N, C, rows, width)."""
     first = start - form.padding
     last = stop - 1 + form.window.size - form.padding
@@ -144,7 +150,7 @@ def _rows(
     return torch.nn.functional.pad(rows, sides)
 
 
-def _global_means(frames: Sequence[Rgb8], form: _Form) -> torch.Tensor:
+def _global_means(frames: Sequence[Rgb8], form: Form) -> torch.Tensor:
     """How bright each exposure is as a whole, (K, 1, 1), 0..1."""
     height, width = frames[0].shape[:2]
     totals = torch.zeros(len(frames), 1, 1, dtype=torch.float64)
@@ -160,10 +166,13 @@ def _global_means(frames: Sequence[Rgb8], form: _Form) -> torch.Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Reference:
-    """The reference patches of a strip: K frames, which one rules where, and how bright to be."""
+class PatchReference:
+    """The reference patches of a strip: K frames, which one rules where, and how bright to be.
 
-    form: _Form
+    ``frames`` are (K, C, ..., rows, W), ``totals`` (K, ..., h, w), all others (..., h, w).
+    """
+
+    form: Form
     frames: torch.Tensor
     totals: torch.Tensor
     selected: torch.Tensor
@@ -172,7 +181,7 @@ class _Reference:
     patch_mean: torch.Tensor
 
     def compare(self, fused: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Local mean and structure similarity (h, w) of a fused strip (C, rows, width)."""
+        """Local mean and structure similarity (..., h, w) of fused rows (C, ..., rows, W)."""
         total = self.form.window.total(fused.sum(0))
         variance = _covariance(fused, fused, total, total, self.form)
         covariances = [
@@ -185,7 +194,7 @@ class _Reference:
         return total / (self.form.window.mass * fused.shape[0]), structure
 
     def luminance_similarity(self, mean: torch.Tensor, kind: _Luminance) -> torch.Tensor:
-        """Luminance similarity (h, w) of a fused strip with these local means."""
+        """Luminance similarity (..., h, w) of fused rows with these local means."""
         if kind == "none":
             return torch.ones_like(mean)
         wanted = self.adaptive_mean if kind == "adaptive" else self.patch_mean
@@ -193,7 +202,13 @@ class _Reference:
         return (2 * mean * wanted + c1) / (mean.square() + wanted.square() + c1)
 
 
-def _reference(frames: torch.Tensor, form: _Form, global_means: torch.Tensor) -> _Reference:
+def reference_patches(
+    frames: torch.Tensor, form: Form, global_means: torch.Tensor
+) -> PatchReference:
+    """What frames (K, C, ..., rows, W) ask for, in 0..``form.peak`` and padded as the form says.
+
+    ``global_means`` (K, ..., 1, 1), 0..1, say how bright each frame is as a whole.
+    """
     totals = form.window.total(frames.sum(1))
     variances = torch.stack(
         [_covariance(x, x, t, t, form) for x, t in zip(frames, totals, strict=True)]
@@ -203,7 +218,7 @@ def _reference(frames: torch.Tensor, form: _Form, global_means: torch.Tensor) ->
     selected = means.where(strongest, -1.0).argmax(0, keepdim=True)
     distance = (means / form.peak - 0.5).square() + (global_means - 0.5).square()
     weights = (distance / (-2 * _SIGMA**2)).exp()
-    return _Reference(
+    return PatchReference(
         form=form,
         frames=frames,
         totals=totals,
@@ -219,9 +234,9 @@ def _covariance(
     y: torch.Tensor,
     total_x: torch.Tensor,
     total_y: torch.Tensor,
-    form: _Form,
+    form: Form,
 ) -> torch.Tensor:
-    """Population covariance over window and channels of (C, rows, width), (h, w)."""
+    """Population covariance over window and channels of (C, ..., rows, W), (..., h, w)."""
     mass = form.window.mass * x.shape[0]
     scaled = form.window.total((x * y).sum(0)).mul_(mass)
     return scaled.sub_(total_x * total_y).div_(mass**2)

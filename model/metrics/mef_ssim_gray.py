@@ -21,7 +21,15 @@ import torch
 from model.metrics.strips import Rgb8, gray_rows, size_at, strips
 from model.moments import Window
 
-__all__ = ["SCALES", "WINDOW_PX", "combine_scales", "quality_strips"]
+__all__ = [
+    "SCALES",
+    "SCALE_WEIGHTS",
+    "WINDOW_PX",
+    "Reference",
+    "combine_scales",
+    "quality_strips",
+    "reference_structure",
+]
 
 WINDOW_PX = 11
 SCALES = 3
@@ -32,16 +40,17 @@ _PIXELS = WINDOW_PX**2
 _STABILISER = (0.03 * 255) ** 2
 _LEAST_NORM = 0.001  # added to a patch's norm before it is divided by
 _LARGEST_POWER = 10.0
-_EPS = 2.0**-52
-_SCALE_WEIGHTS = tuple(weight / 0.6305 for weight in (0.0448, 0.2856, 0.3001))
+SCALE_WEIGHTS = tuple(weight / 0.6305 for weight in (0.0448, 0.2856, 0.3001))
+"""Powers of the scales' scores in ``gray_ms3``, finest first."""
 
 
 @dataclass(frozen=True)
-class _Reference:
-    """The structure that the exposures ask for, at each window of a strip.
+class Reference:
+    """The structure that the exposures ask for, at each window of a strip or of a batch.
 
-    It is ``sum_k blend_k (x_k - mean_k)`` with ``blend`` (K, h, w); ``variance`` (h, w) is its
-    own under the Gaussian window.
+    It is ``sum_k blend_k (x_k - mean_k)`` with ``frames`` (K, ..., rows, W) and ``blend``
+    (K, ..., h, w); ``totals`` are the frames' sums under the Gaussian window and ``variance``
+    (..., h, w) is the structure's own under it.
     """
 
     frames: torch.Tensor
@@ -50,7 +59,7 @@ class _Reference:
     variance: torch.Tensor
 
     def quality(self, fused: torch.Tensor) -> torch.Tensor:
-        """The quality map (h, w) of a fused strip (rows, W), in -1..1."""
+        """The quality map (..., h, w) of fused rows (..., rows, W), in -1..1; differentiable."""
         total = _GAUSSIAN.total(fused)
         covariance = torch.zeros_like(self.variance)
         for frame, frame_total, blend in zip(self.frames, self.totals, self.blend, strict=True):
@@ -72,7 +81,7 @@ def quality_strips(
     height, width = (size_at(size, scale) for size in frames[0].shape[:2])
     for start, stop in strips(height - WINDOW_PX + 1, width):
         end = stop + WINDOW_PX - 1
-        reference = _reference(gray_rows(frames, scale, start, end))
+        reference = reference_structure(gray_rows(frames, scale, start, end))
         pictures = gray_rows(fused, scale, start, end)
         yield start, torch.stack([reference.quality(picture) for picture in pictures])
 
@@ -84,13 +93,16 @@ def combine_scales(scores: Sequence[float]) -> float:
     the absolute powers, as the published code does; we extend that to any negative score, so that
     a picture that turns structure upside down at any scale never scores well.
     """
-    powers = [math.pow(abs(q), w) for q, w in zip(scores, _SCALE_WEIGHTS, strict=True)]
+    powers = [math.pow(abs(q), w) for q, w in zip(scores, SCALE_WEIGHTS, strict=True)]
     size = math.prod(powers)
     return -size if min(scores) < 0 else size
 
 
-def _reference(frames: torch.Tensor) -> _Reference:
-    """Blend the structures of (K, rows, W)."""
+def reference_structure(frames: torch.Tensor) -> Reference:
+    """Blend the structures of K >= 2 frames, (K, ..., rows, W), grey in 0..255.
+
+    A constant may be taken off a frame: float32 then loses less.
+    """
     box_totals = _BOX.total(frames)
     box_variance = _BOX.variance(frames, box_totals)
     norms = (box_variance.clamp(min=0) * _PIXELS).sqrt_()
@@ -113,17 +125,17 @@ def _reference(frames: torch.Tensor) -> _Reference:
     norm = box_norm.mul_(_PIXELS).clamp_(min=0).sqrt_()
     wanted = norms.amax(0) + _LEAST_NORM
     stretch = torch.where(norm > 0, wanted / norm, 1.0)
-    return _Reference(frames, totals, blend.mul_(stretch), variance.mul_(stretch.square()))
+    return Reference(frames, totals, blend.mul_(stretch), variance.mul_(stretch.square()))
 
 
 def _weights(frames: torch.Tensor, totals: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
-    """How much each exposure's structure counts, (K, h, w), sum 1 over K.
+    """How much each exposure's structure counts, (K, ..., h, w), sum 1 over K.
 
     The more the exposures agree, the more the strongest one counts.
     """
+    eps = torch.finfo(frames.dtype).eps  # 2^-52, as published, in the metric's float64
     joint = _BOX.variance(frames.sum(0), totals.sum(0)).clamp_(min=0).mul_(_PIXELS).sqrt_()
-    consistency = joint.add_(_EPS).div_(norms.sum(0).add_(_EPS))
-    consistency = torch.where(consistency > 1, 1 - _EPS, consistency)
-    power = consistency.mul_(math.pi / 2).tan_().clamp_(max=_LARGEST_POWER)
-    weights = ((norms + _LEAST_NORM) / WINDOW_PX).pow_(power).add_(_EPS)
+    consistency = joint.add_(eps).div_(norms.sum(0).add_(eps))
+    power = consistency.clamp_(max=1 - eps).mul_(math.pi / 2).tan_().clamp_(max=_LARGEST_POWER)
+    weights = ((norms + _LEAST_NORM) / WINDOW_PX).pow_(power).add_(eps)
     return weights.div_(weights.sum(0))

@@ -17,6 +17,7 @@ __all__ = [
     "check_same_size",
     "gray",
     "gray_rows",
+    "halved",
     "rgb_rows",
     "size_at",
     "strips",
@@ -82,18 +83,23 @@ def size_at(size: int, scale: int) -> int:
 def gray_rows(pictures: Sequence[Rgb8], scale: int, start: int, stop: int) -> torch.Tensor:
     """Rows ``start`` to ``stop`` of the grey pictures, halved ``scale`` times, (N, rows, w).
 
-    Halving averages blocks of 2 x 2 without rounding; an odd last row or column is repeated.
+    Halving (:func:`halved`) does not round.
     """
     if scale == 0:
         return torch.from_numpy(np.stack([gray(p[start:stop]) for p in pictures])).double()
     height = size_at(pictures[0].shape[0], scale - 1)
     finer = gray_rows(pictures, scale - 1, 2 * start, min(2 * stop, height))
-    if finer.shape[1] % 2:
-        finer = torch.cat([finer, finer[:, -1:]], 1)
-    if finer.shape[2] % 2:
-        finer = torch.cat([finer, finer[:, :, -1:]], 2)
-    rows = finer[:, 0::2] + finer[:, 1::2]
-    return (rows[:, :, 0::2] + rows[:, :, 1::2]).div_(4)
+    return halved(finer)
+
+
+def halved(x: torch.Tensor) -> torch.Tensor:
+    """Pictures (..., H, W) averaged over blocks of 2 x 2; an odd last row or column is repeated."""
+    if x.shape[-2] % 2:
+        x = torch.cat([x, x[..., -1:, :]], -2)
+    if x.shape[-1] % 2:
+        x = torch.cat([x, x[..., -1:]], -1)
+    rows = x[..., 0::2, :] + x[..., 1::2, :]
+    return (rows[..., 0::2] + rows[..., 1::2]).div_(4)
 
 
 def rgb_rows(pictures: Sequence[Rgb8], start: int, stop: int) -> torch.Tensor:

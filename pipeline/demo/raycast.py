@@ -50,7 +50,8 @@ def render_stage(stage: Stage, height: int, width: int) -> Array:
         pixels = np.arange(start, min(start + _BAND, height * width))
         x = (pixels % width + 0.5).astype(np.float32)
         y = (pixels // width + 0.5).astype(np.float32)
-        out[pixels] = _shade(stage, grid, bounds, x, y, height, width).T
+        # Interpolated light can undershoot zero by a hair.
+        out[pixels] = np.maximum(_shade(stage, grid, bounds, x, y, height, width).T, 0)
     image = out.reshape(height, width, 3)
     _soften_edges(stage, grid, bounds, image)
     if grid.haze is not None:

@@ -64,7 +64,9 @@ def test_known_totals_change_nothing() -> None:
     )
 
 
-@pytest.mark.parametrize("window", [Window.box(3), Window.gaussian(3, 0.8)])
+@pytest.mark.parametrize(
+    "window", [Window.box(3), Window.gaussian(3, 0.8), Window((0.5, 0.25, 0.125), 0.765625)]
+)
 def test_gradients_are_right(window: Window) -> None:
     x, y = (
         torch.rand(2, 5, 6, dtype=torch.float64, generator=generator(s), requires_grad=True)
@@ -72,6 +74,7 @@ def test_gradients_are_right(window: Window) -> None:
     )
     assert torch.autograd.gradcheck(lambda a, b: window.covariance(a, b), (x, y))
     assert torch.autograd.gradcheck(lambda a: window.variance(a), (x,))
+    assert torch.autograd.gradgradcheck(lambda a, b: window.covariance(a, b), (x, y))
 
 
 def test_float32_stays_float32() -> None:

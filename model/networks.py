@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every network that can be trained, by its name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from model.fusion_network import FusionNetwork
+from model.ufm import Ufm
+from model.ufm_k import UfmK
+
+__all__ = ["NETWORKS", "build_network"]
+
+NETWORKS: dict[str, type[FusionNetwork]] = {
+    "ufm": Ufm,
+    "ufm_k": UfmK,
+}
+
+
+def build_network(name: str, options: Mapping[str, Any]) -> FusionNetwork:
+    """A network with fresh weights, drawn from torch's global generator.
+
+    Args:
+        options: Keyword arguments of the network's class.
+
+    Raises:
+        ValueError: There is no such network or option, or an option has an impossible value.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"there is no network {name!r}; choose one of: {', '.join(NETWORKS)}")
+    network: Any = NETWORKS[name]
+    allowed = inspect.signature(network).parameters
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise ValueError(
+            f"network {name!r} has no option {', '.join(map(repr, unknown))}; "
+            f"it has: {', '.join(allowed)}"
+        )
+    built: FusionNetwork = network(**options)
+    return built
