@@ -16,22 +16,37 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import show
+from flows import show, training_cli
+from flows.options import (
+    STDERR,
+    STDOUT,
+    Align,
+    Destination,
+    DeviceChoice,
+    GpusPerWorker,
+    Layout,
+    MaxFailures,
+    Model,
+    Source,
+    Threads,
+    Twins,
+    Workers,
+    finish,
+)
 from model import zoo
 from pipeline import storage
 from pipeline.archive.find import check_source
-from pipeline.archive.scan import LayoutName, ScanOptions
-from pipeline.archive.twins import TwinChoice
+from pipeline.archive.scan import ScanOptions
 from pipeline.errors import BracketflowError
 from pipeline.images.writing import BITS, OutputFormat
+from pipeline.models import find_model
 from pipeline.planning import check_destination
-from pipeline.pool import Device, PoolOptions
-from pipeline.runs import FailureBudget, Outcome
-from pipeline.settings import AlignMode, FuseSettings
+from pipeline.pool import PoolOptions
+from pipeline.runs import FailureBudget
+from pipeline.settings import FuseSettings
 
 __all__ = ["app", "main"]
 
@@ -44,39 +59,6 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
-
-_out = Console()
-_err = Console(stderr=True)
-
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="Folder or URI of the archive (s3://, gs:// with the extra), a catalog made by "
-        "`scan`, or a list of brackets (CSV with columns bracket,path, or Parquet).",
-        show_default=False,
-    ),
-]
-Destination = Annotated[
-    str,
-    typer.Argument(
-        help="Folder or URI that gets results/, report/, previews/ and catalog/; outside the "
-        "source.",
-        show_default=False,
-    ),
-]
-Model = Annotated[str, typer.Option(help="Model to fuse with, see `bracketflow models`.")]
-Align = Annotated[
-    AlignMode,
-    typer.Option(help="auto registers handheld brackets; off takes the frames as they are."),
-]
-Layout = Annotated[LayoutName, typer.Option(help="How the archive is laid out.")]
-Twins = Annotated[TwinChoice, typer.Option(help="Of a RAW+JPEG pair, which one is used.")]
-Workers = Annotated[int | None, typer.Option(help="Ray actors at work; as many as fit by default.")]
-DeviceChoice = Annotated[Device, typer.Option(help="auto takes GPUs where the cluster has some.")]
-GpusPerWorker = Annotated[
-    float | None, typer.Option(help="Share of a GPU for each worker; 0.25 lets four share one.")
-]
-Threads = Annotated[int | None, typer.Option(help="Threads of each worker.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -132,8 +114,8 @@ def scan(
     summary = scan_archive(
         storage.absolute(source), storage.absolute(str(out)), options, check=check_pixels
     )
-    _out.print(show.scan_table(summary))
-    _out.print(f"catalog: {out}", markup=False, soft_wrap=True)
+    STDOUT.print(show.scan_table(summary))
+    STDOUT.print(f"catalog: {out}", markup=False, soft_wrap=True)
 
 
 @app.command(
@@ -142,6 +124,7 @@ def scan(
     "  bracketflow fuse ~/Pictures/2024 ~/fused --dry-run\n\n"
     "  bracketflow fuse catalog.parquet s3://bucket/fused --format tiff --bits 16\n\n"
     "  bracketflow fuse /photos /fused --name '{folder}_{stem}' --workers 8\n\n"
+    "  bracketflow fuse /photos /fused --model training/ufm/weights.safetensors\n\n"
     "Running the same command again continues where it was, or does nothing."
 )
 def fuse(
@@ -174,9 +157,7 @@ def fuse(
     device: DeviceChoice = "auto",
     gpus_per_worker: GpusPerWorker = None,
     threads: Threads = None,
-    max_failures: Annotated[
-        str, typer.Option(help="Share of brackets that may fail before the exit code is 1.")
-    ] = "10%",
+    max_failures: MaxFailures = "10%",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done, and what it takes.")
     ] = False,
@@ -202,16 +183,17 @@ def fuse(
     source, destination = storage.absolute(source), storage.absolute(destination)
     check_source(source)
     check_destination(source, destination)
+    find_model(settings.model)  # before anything starts
     if dry_run:
         from pipeline.estimates import estimate_run
 
-        _out.print(show.estimate_table(estimate_run(source, destination, settings, options)))
+        STDOUT.print(show.estimate_table(estimate_run(source, destination, settings, options)))
         return
     from flows.fuse import fuse_archive
     from flows.server import ready_server
 
     ready_server()
-    _finish(fuse_archive(source, destination, settings, options, pool), budget)
+    finish(fuse_archive(source, destination, settings, options, pool), budget)
 
 
 @app.command(
@@ -245,7 +227,7 @@ def score(
         ScanOptions(layout=layout),
         PoolOptions(workers=workers, threads_per_worker=threads),
     )
-    _finish(outcome, FailureBudget(), fused="scored")
+    finish(outcome, FailureBudget(), fused="scored")
 
 
 @app.command(epilog="Examples:\n\n  bracketflow models\n\n  bracketflow models --json")
@@ -266,7 +248,7 @@ def models(
         table.add_row(
             card.name + default, f"{card.parameters:,}", weights, card.output, card.summary
         )
-    _out.print(table)
+    STDOUT.print(table)
 
 
 @app.command(
@@ -288,7 +270,7 @@ def demo(
     ready_server()
 
     outcome = run_demo(str(folder), brackets, megapixels, seed, pool=PoolOptions(workers=workers))
-    _finish(outcome, FailureBudget())
+    finish(outcome, FailureBudget())
 
 
 @app.command(
@@ -300,23 +282,12 @@ def doctor() -> None:
     from flows.doctor import examine
 
     findings = list(examine())
-    _out.print(show.findings_table(findings))
+    STDOUT.print(show.findings_table(findings))
     if any(finding.level == "bad" for finding in findings):
         raise typer.Exit(4)
 
 
-def _finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") -> None:
-    """Print the summary of a run and leave with its exit code."""
-    _out.print(show.outcome_table(outcome, fused=fused), soft_wrap=True)
-    if budget.exceeded(outcome.counts):
-        counts = outcome.counts
-        _err.print(
-            f"[red]{counts.quarantined} of {counts.found - counts.skipped} brackets and files "
-            f"failed, more than the failure budget of {budget.share:.0%} allows.[/red] See the "
-            "codes above and the report.",
-            soft_wrap=True,
-        )
-        raise typer.Exit(1)
+app.add_typer(training_cli.app)
 
 
 def _quiet_prefect() -> None:
@@ -340,7 +311,7 @@ def main() -> None:
     try:
         app()
     except BracketflowError as error:
-        _err.print(
+        STDERR.print(
             f"[red]error[/red] \\[{error.code}] {escape(error.message)}",
             highlight=False,
             soft_wrap=True,
@@ -349,5 +320,5 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as left:
         if isinstance(left, SystemExit) and left.code != _INTERRUPTED:
             raise
-        _err.print("Interrupted. What was finished is kept; the same command goes on from there.")
+        STDERR.print("Interrupted. What was finished is kept; the same command goes on from there.")
         sys.exit(_INTERRUPTED)

@@ -13,12 +13,13 @@ from flows.progress import FuseProgress
 from flows.scan import scan_step
 from pipeline import storage
 from pipeline.archive.scan import ScanOptions
+from pipeline.chunks import work_chunk
 from pipeline.fleet import Fleet, open_fleet
-from pipeline.fuse_run import FuseRun, Plan, fuse_chunk, make_plan
+from pipeline.fuse_run import FuseRun, Plan, make_plan
 from pipeline.ledger import Ledger
+from pipeline.models import find_model
 from pipeline.planning import FuseJob, Settled, check_destination
 from pipeline.pool import PoolOptions
-from pipeline.report.schema import Row
 from pipeline.runs import Counts, Outcome, publish
 from pipeline.settings import FuseSettings
 
@@ -43,17 +44,7 @@ def fuse_step(
     progress: FuseProgress,
 ) -> None:
     """Fuse one chunk on the fleet."""
-
-    def advance(row: Row | None) -> None:
-        if row is None or row["status"] == "skipped":
-            progress.advance()
-            return
-        pixels = (row["source_width"] or 0) * (row["source_height"] or 0)
-        progress.advance(
-            megapixels=pixels * row["frame_count"] / 1e6, failed=row["status"] == "quarantined"
-        )
-
-    fuse_chunk(fleet, ledger, chunk, counts, advance)
+    work_chunk(fleet, ledger, chunk, counts, progress.add)
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
@@ -94,6 +85,7 @@ def fuse_archive(
         source=storage.absolute(source),
         destination=storage.absolute(destination),
         settings=settings,
+        model=find_model(settings.model),
     )
     check_destination(run.source, run.destination)
     scan_step(run.source, run.catalog_uri, options, skip=run.destination)

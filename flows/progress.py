@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["DemoProgress", "FuseProgress", "ScanProgress"]
+from pipeline.report.schema import Row
+
+__all__ = ["CompareProgress", "DemoProgress", "FuseProgress", "ScanProgress", "TrainProgress"]
 
 _LOG_EVERY_S = 30.0
 
@@ -89,6 +91,70 @@ class FuseProgress(_Bar):
             self._logged = now
             self._log(f"{self._done} of {self._total} brackets, {rate}, {self._failed} failed")
 
+    def add(self, row: Row | None) -> None:
+        """One bracket is done, as its row says; None for one that needed no row."""
+        if row is None or row["status"] == "skipped":
+            self.advance()
+            return
+        pixels = (row["source_width"] or 0) * (row["source_height"] or 0)
+        self.advance(
+            megapixels=pixels * row["frame_count"] / 1e6, failed=row["status"] == "quarantined"
+        )
+
+
+class TrainProgress(_Bar):
+    """Steps done, loss, learning rate, steps per second, time left; a line for each validation.
+
+    ``log`` gets that line, and one now and then in between, where there is no terminal.
+    """
+
+    def __init__(self, total: int, *, headline: str, log: Callable[[str], None]) -> None:
+        self._total = total
+        self._headline = headline
+        self._log = log
+        self._first: tuple[int, float] | None = None  # a resumed run does not begin at step 0
+        self._logged = time.monotonic()
+        console = _console()
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("training"),
+            BarColumn(bar_width=8),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            speed_estimate_period=300,  # validations come in between
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("train", total=total, now="starting")
+
+    def step(self, step: int, *, loss: float, lr: float) -> None:
+        """``step`` steps are done."""
+        now = time.monotonic()
+        self._first = self._first or (step, now)
+        first, began = self._first
+        rate = (step - first) / max(now - began, 1e-3)
+        line = f"loss {loss:.4f} lr {lr:.1e}" + (f" {rate:.2f}/s" if rate else "")
+        self._bar.update(self._task, completed=step, now=line)
+        if self._bar.disable and now - self._logged >= _LOG_EVERY_S:
+            self._logged = now
+            left = f", {(self._total - step) / rate / 60:.1f} min left" if rate else ""
+            self._log(f"step {step} of {self._total}: {line}{left}")
+
+    def validated(self, step: int, figures: Mapping[str, float]) -> None:
+        """The figures of a validation after ``step`` steps; means over its patches."""
+        against = figures.get(f"{self._headline}_mertens")
+        line = (
+            f"step {step} of {self._total}: validation {self._headline} "
+            f"{figures[self._headline]:.4f}"
+            + ("" if against is None else f" (Mertens {against:.4f})")
+        )
+        if self._bar.disable:
+            self._log(line)
+        else:
+            self._bar.console.print(line, highlight=False)
+
 
 class _Counter(_Bar):
     """A transient line that counts; shown on a terminal only."""
@@ -118,6 +184,13 @@ class ScanProgress(_Counter):
 
     def __init__(self) -> None:
         super().__init__("scanning", "files")
+
+
+class CompareProgress(_Counter):
+    """Brackets looked at while scenes are compared."""
+
+    def __init__(self) -> None:
+        super().__init__("comparing scenes", "brackets")
 
 
 class DemoProgress(_Counter):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from flows.doctor import Finding
     from pipeline.archive.scan import ScanSummary
     from pipeline.estimates import Estimate
+    from pipeline.recipe import Recipe
     from pipeline.runs import Outcome
+    from pipeline.training import TrainOutcome
 
 __all__ = ["estimate_table", "findings_table", "outcome_table", "scan_table"]
 
@@ -37,7 +39,10 @@ def _pairs(title: str, rows: Sequence[tuple[str, str]]) -> Group:
 def _skipped(fused: str, count: int) -> str:
     if not count:
         return ""
-    return " (singles: no other exposure)" if fused == "fused" else " (no result for them)"
+    return {
+        "fused": " (singles: no other exposure)",
+        "sharded": " (singles, or left out; the report says which)",
+    }.get(fused, " (no result for them)")
 
 
 def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
@@ -50,8 +55,10 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
         ("reused", f"{counts.reused:,}"),
         ("skipped", f"{counts.skipped:,}{_skipped(fused, counts.skipped)}"),
         ("quarantined", f"{counts.quarantined:,}"),
-        ("mean MEF-SSIM", "- (nothing new)" if mean is None else f"{mean:.4f} (this run's)"),
     ]
+    if fused != "sharded":
+        shown = "- (nothing new)" if mean is None else f"{mean:.4f} (this run's)"
+        rows.append(("mean MEF-SSIM", shown))
     parts: list[Group | Text] = [_pairs(f"Run {outcome.run_id}", rows)]
     if counts.codes:
         failures = [
@@ -59,26 +66,24 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
         ]
         parts.append(_pairs("\nFailures", failures))
     report = storage.join(outcome.destination, "report")
-    where = [
-        ("results", storage.join(outcome.destination, "results")),
-        ("report", report),
-        ("manifest", outcome.manifest_uri),
-    ]
-    if fused != "fused":
-        where = where[1:]
+    where = [("report", report), ("manifest", outcome.manifest_uri)]
+    made = {"fused": "results", "sharded": "patches"}.get(fused)
+    if made:
+        where.insert(0, (made, storage.join(outcome.destination, made)))
     if not counts.fused + counts.reused + counts.quarantined:
         hint = (
             "--layout auto, or look at the reasons in the catalog"
-            if fused == "fused"
+            if made
             else "`bracketflow score --help` on how results are found"
         )
         parts.append(Text(f"\nNothing was {fused}: see {hint}.", style="yellow"))
     parts.append(Text("\nWhere", style="italic"))
     # Plain lines: a path that a table broke in two could not be copied.
     parts += [Text(f"{name:<10}{uri}", no_wrap=True) for name, uri in where]
+    columns = ["status", "notes"] if fused == "sharded" else ["status", "mef_ssim", "result_uri"]
     snippet = (
         "from pipeline.ledger import read_report; "
-        f"print(read_report({outcome.destination!r}).select(['status', 'mef_ssim', 'result_uri'])"
+        f"print(read_report({outcome.destination!r}).select({columns})"
         ".to_pandas().to_string())"
     )
     plain = shlex.quote(outcome.destination) == outcome.destination
@@ -130,6 +135,65 @@ def estimate_table(estimate: Estimate) -> Group:
         ),
     ]
     return _pairs("Dry run: nothing was written", rows)
+
+
+def recipes_table(recipes: Sequence[Recipe]) -> Table:
+    """The recipes that ship."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("recipe", "network", "loss", "steps", "what it is"):
+        table.add_column(title, justify="right" if title == "steps" else "left")
+    for recipe in recipes:
+        table.add_row(
+            recipe.name,
+            escape(recipe.network["name"]),
+            escape(recipe.loss["name"]),
+            f"{recipe.training.steps:,}",
+            escape(recipe.summary),
+        )
+    return table
+
+
+def training_table(outcome: TrainOutcome, recipe: str, out: str) -> Group:
+    """How good the best weights are, where everything is, and what to do with it."""
+    best = outcome.best
+    rows = [
+        ("best after", f"{outcome.best_step:,} of {outcome.step:,} steps"),
+        *((name, _figure(best, name)) for name in best if not name.endswith("_mertens")),
+        ("time", f"{outcome.seconds / 60:,.1f} min on {outcome.device}"),
+        ("workers", f"{outcome.workers}"),
+    ]
+    if outcome.resumed_from is not None:
+        rows.append(("resumed from", f"step {outcome.resumed_from:,}"))
+    if outcome.stopped == "patience":
+        rows.append(("stopped", "early: no gain any more (training.patience)"))
+    parts: list[Group | Text] = [_pairs(f"Training {recipe}: validation patches", rows)]
+    parts += [Text(note, style="yellow") for note in outcome.notes]
+    parts.append(Text("\nWhere", style="italic"))
+    names = ("weights.safetensors", "card.json", "curve.parquet", "pictures", "manifest.json")
+    parts += [Text(storage.join(out, name), no_wrap=True) for name in names]
+    quoted = shlex.quote(out)
+    parts.append(Text("\nGo on", style="italic"))
+    for what, command in (
+        (
+            "curves",
+            "pip install tensorboard && tensorboard --logdir "
+            f"{shlex.quote(storage.join(out, 'tensorboard'))}",
+        ),
+        (
+            "from these weights",
+            f"bracketflow train {shlex.quote(recipe)} --out {quoted}-2 --set "
+            f"training.init={shlex.quote(outcome.weights_path)}",
+        ),
+    ):
+        parts.append(Text(f"{what + ':':<20}{command}", no_wrap=True))
+    return Group(*parts)
+
+
+def _figure(best: Mapping[str, float], name: str) -> str:
+    against = best.get(f"{name}_mertens")
+    beside = "" if against is None else f" (Mertens {against:.4f})"
+    unit = " of 255 levels, from Mertens" if name == "chroma_shift" else ""
+    return f"{best[name]:.4f}{unit}{beside}"
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -33,16 +33,27 @@ class FusionScores:
         self._known: dict[bytes, torch.Tensor] = {}
 
     @torch.no_grad()
-    def __call__(self, fused: torch.Tensor, frames: torch.Tensor) -> dict[str, torch.Tensor]:
+    def __call__(
+        self, fused: torch.Tensor, frames: torch.Tensor, inputs: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         """Score fusions (B, 3, H, W) of frames (B, K, 3, H, W), both float sRGB in 0..1.
+
+        Args:
+            fused: The fusions.
+            frames: What they are measured against.
+            inputs: What was fused, by Mertens as well, where that is something else, such as the
+                frames with noise.
 
         Raises:
             ValueError: The patches are too small for MEF-SSIM (44 px).
         """
         frames, ours = to_8bit_rgb(frames), to_8bit_rgb(fused)
-        mertens = self.mertens(frames)
+        mertens = self.mertens(frames if inputs is None else inputs)
         scores = _scores(ours, frames)
-        theirs = self._mertens_scores(mertens, frames)
+        if inputs is None:
+            theirs = self._mertens_scores(mertens, frames)
+        else:
+            theirs = _scores(mertens, frames)
         chroma = (_chroma(ours) - _chroma(mertens)).abs().mean((1, 2, 3))
         return {
             "gray_ms3": scores[:, 0],

@@ -60,10 +60,13 @@ def trained(weights: bytes, device: torch.device | str = "cpu") -> FusionModel:
     """
     state, metadata = unpack_weights(weights)
     try:
-        network = build_network(metadata["network"], json.loads(metadata["options"]))
-        network.load_state_dict(state)
-    except (KeyError, RuntimeError) as error:
+        with torch.device("meta"):  # options of any size take no memory of their own
+            network = build_network(metadata["network"], json.loads(metadata["options"]))
+        network.load_state_dict(state, assign=True)
+    except (KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"the weights do not fit their network: {error}") from error
+    if not all(bool(value.isfinite().all()) for value in state.values()):
+        raise ValueError("the weights hold numbers that are not finite")
     network.eval().requires_grad_(False)
     return cast(FusionModel, network.to(device))
 

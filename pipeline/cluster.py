@@ -43,7 +43,12 @@ def _import_ours_first() -> Callable[[], None]:
 
 
 @contextmanager
-def connect(*, cpus: int | None = None, gpus: int | None = None) -> Iterator[Resources]:
+def connect(
+    *,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    object_store_bytes: int = _LOCAL_OBJECT_STORE_BYTES,
+) -> Iterator[Resources]:
     """Ray for the length of a ``with`` block.
 
     Where ``RAY_ADDRESS`` is set (or the process already runs on a cluster) that cluster is used
@@ -53,6 +58,7 @@ def connect(*, cpus: int | None = None, gpus: int | None = None) -> Iterator[Res
     Args:
         cpus: logical CPUs of a local instance; all cores by default.
         gpus: logical GPUs of a local instance; those Ray finds by default.
+        object_store_bytes: memory for what travels between workers of a local instance.
 
     Raises:
         InfrastructureError: ``ray-failed``.
@@ -76,7 +82,7 @@ def connect(*, cpus: int | None = None, gpus: int | None = None) -> Iterator[Res
             "num_cpus": cpus or psutil.cpu_count() or 1,
             "num_gpus": gpus,
             "include_dashboard": False,
-            "object_store_memory": _LOCAL_OBJECT_STORE_BYTES,
+            "object_store_memory": object_store_bytes,
             "_node_ip_address": "127.0.0.1",
         }
     # Ray warns about its own defaults while it starts; what matters comes as an exception.

@@ -37,6 +37,7 @@ _PHOTO_CODES: dict[str, str] = {
     "decode-failed": "The image file is damaged.",
     "color-unsupported": "The image's colour model cannot be converted to sRGB.",
     "bracket-too-short": "A bracket needs at least two frames.",
+    "frames-too-few": "The bracket has fewer frames than the model needs.",
     "frames-differ-in-size": "The frames of a bracket have different sizes.",
     "frames-identical": "The frames of a bracket are all the same picture.",
     "result-exists": "A file that bracketflow did not write stands where the result should go.",
@@ -54,6 +55,12 @@ _USAGE_CODES: dict[str, str] = {
     "option-invalid": "An option has a value that is not allowed.",
     "model-unknown": "The zoo has no model of that name.",
     "weights-invalid": "A model's weights or its card are missing or damaged.",
+    "recipe-invalid": "A training recipe cannot be read, or asks for the impossible.",
+    "study-invalid": "An ablation study cannot be read, or compares what cannot be compared.",
+    "checkpoint-invalid": "The checkpoints of a folder are damaged, or of another training.",
+    "loss-not-finite": "The loss of a training step was no number.",
+    "shards-invalid": "A file of the patches to train on is missing or damaged.",
+    "dataset-too-small": "There are too few scenes for the splits that were asked for.",
 }
 _LOCKED_CODES: dict[str, str] = {
     "destination-locked": "Another run is writing to this destination.",

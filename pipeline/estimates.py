@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from model import zoo
 from pipeline import storage
 from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
 from pipeline.bracket import Bracket
 from pipeline.ledger import read_report
+from pipeline.models import find_model
 from pipeline.naming import Names
 from pipeline.planning import FuseJob, Settled, check_destination, plan, standing_results
 from pipeline.settings import FuseSettings
@@ -69,12 +69,13 @@ def estimate_run(
     """
     source, destination = storage.absolute(source), storage.absolute(destination)
     check_destination(source, destination)
+    model = find_model(settings.model)
     brackets = find_brackets(source, options, skip=destination).brackets
     decisions = plan(
         brackets,
-        names=Names(brackets, template=settings.name, model=settings.model),
+        names=Names(brackets, template=settings.name, model=model.name),
         settings=settings,
-        weights_sha256=zoo.card(settings.model).weights_sha256,
+        weights_sha256=model.weights_sha256,
         destination=destination,
         standing=standing_results(destination),
         run_id="dry-run",

@@ -7,32 +7,33 @@ pixels are at hand, and nothing but a report row comes back. The image is writte
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from model import tiles, zoo
+from model import tiles
 from model.fusion_model import FusionModel
+from model.zoo import Card
 from pipeline import storage
-from pipeline.align.registration import Alignment, align
+from pipeline.align.registration import align
 from pipeline.bracket import Pixels, Stack
-from pipeline.errors import BracketflowError, InfrastructureError, PhotoError
+from pipeline.choosing import few_frames
+from pipeline.errors import PhotoError
 from pipeline.images.previews import map_png, preview_jpeg
 from pipeline.images.reading import Limits
 from pipeline.images.writing import encode_photo, quantize
 from pipeline.ledger import Intend
-from pipeline.planning import FuseJob, base_row, unexpected
+from pipeline.models import ChosenModel
+from pipeline.planning import FuseJob
 from pipeline.report.schema import Row
 from pipeline.runs import versions
 from pipeline.scoring import Scores, score_pixels
 from pipeline.settings import ALGORITHM_VERSION, FuseSettings
 from pipeline.stacks import read_bracket
+from pipeline.visits import Clock, alignment_columns, visit_row
 
-__all__ = ["FuseRecipe", "fuse_bracket", "fuse_stack"]
+__all__ = ["FuseRecipe", "frames_for", "fuse_bracket", "fuse_stack"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +41,21 @@ class FuseRecipe:
     """What a worker needs to build its visitor; see ``pipeline.fleet``."""
 
     settings: FuseSettings
+    model: ChosenModel
     destination: str
     run_id: str
     limits: Limits = field(default_factory=Limits)
 
     def build(self, *, device: str, worker: str, intend: Intend) -> FuseVisitor:
-        """Load the model, once for each worker."""
+        """Load the model, once for each worker.
+
+        Raises:
+            UsageError: ``weights-invalid``, see ``pipeline.models``.
+        """
         return FuseVisitor(
             recipe=self,
-            model=zoo.load(self.settings.model, device=device),
-            weights_sha256=zoo.card(self.settings.model).weights_sha256,
+            model=self.model.load(device),
+            card=self.model.card,
             worker=worker,
             intend=intend,
             versions=versions(),
@@ -62,7 +68,7 @@ class FuseVisitor:
 
     recipe: FuseRecipe
     model: FusionModel
-    weights_sha256: str | None
+    card: Card
     worker: str
     intend: Intend
     versions: dict[str, str]
@@ -76,77 +82,38 @@ class FuseVisitor:
         return fuse_bracket(job, self)
 
 
-class _Clock:
-    """Seconds per step, and the step at hand."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.stage = "read"
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        self.stage = name
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            column = f"seconds_{name}"
-            self.seconds[column] = self.seconds.get(column, 0.0) + time.perf_counter() - began
-
-
 def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
     """Fuse one bracket and return its complete report row, whatever happens to it."""
     recipe = visitor.recipe
     common: dict[str, Any] = {
         "key": job.key,
-        "model": recipe.settings.model,
-        "weights_sha256": visitor.weights_sha256,
+        "model": visitor.card.name,
+        "weights_sha256": visitor.card.weights_sha256,
         "settings_sha256": recipe.settings.sha256,
         "algorithm_version": ALGORITHM_VERSION,
         "device": visitor.model.device.type,
         "versions": visitor.versions,
     }
-    clock = _Clock()
-    try:
-        columns = _work(job, visitor, clock)
-        status = "fused"
-    except InfrastructureError:
-        raise
-    except BracketflowError as error:
-        columns = _failure(error, clock.stage)
-        status = "quarantined"
-    except MemoryError:
-        too_large = PhotoError(
-            "out-of-memory",
-            f"The bracket of {job.bracket.frames[0].path} does not fit into memory; use fewer "
-            "--workers, or a machine with more of it.",
-        )
-        columns = _failure(too_large, clock.stage)
-        status = "quarantined"
-    except Exception as error:  # the run goes on; the row names what to report
-        columns = _failure(unexpected(error, job.bracket), clock.stage)
-        status = "quarantined"
-    return base_row(
+    return visit_row(
         job.bracket,
+        lambda clock: _work(job, visitor, clock),
         run_id=recipe.run_id,
         worker=visitor.worker,
-        **common | clock.seconds | columns | {"status": status},
+        common=common,
     )
 
 
-def _failure(error: BracketflowError, stage: str) -> dict[str, Any]:
-    return {"error_code": error.code, "error_message": error.message, "error_stage": stage}
-
-
-def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
+def _work(job: FuseJob, visitor: FuseVisitor, clock: Clock) -> dict[str, Any]:
     settings, recipe = visitor.recipe.settings, visitor.recipe
     with clock.step("read"):
         read = read_bracket(job.bracket, limits=recipe.limits)
+        _check_count(job, visitor.card)
     with clock.step("align"):
         alignment = align(read.stack.frames, mode=settings.align)
         stack = Stack(frames=alignment.frames, exposure_times_s=read.stack.exposure_times_s)
     with clock.step("fuse"):
-        result = fuse_stack(visitor.model, stack, bits=16 if settings.bits > 8 else 8)
+        chosen, choice = frames_for(visitor.card, stack)
+        result = fuse_stack(visitor.model, chosen, bits=16 if settings.bits > 8 else 8)
     with clock.step("score"):
         scores = score_pixels(
             stack.frames,
@@ -170,11 +137,11 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: _Clock) -> dict[str, Any]:
         storage.write_atomic(job.result_uri, encoded.data)
     return {
         "confidence": read.confidence,
-        "notes": [*read.notes, *alignment.notes],
+        "notes": [*read.notes, *alignment.notes, *choice],
         "source_bits": read.stack.bits,
         "source_width": read.stack.width,
         "source_height": read.stack.height,
-        **_alignment_columns(alignment),
+        **alignment_columns(alignment),
         "result_uri": job.result_uri,
         "result_path": job.result_path,
         "result_sha256": encoded.sha256,
@@ -200,14 +167,46 @@ def fuse_stack(model: FusionModel, stack: Stack, *, bits: int) -> Pixels:
     return result
 
 
-def _alignment_columns(alignment: Alignment) -> dict[str, Any]:
-    return {
-        "align_method": alignment.method,
-        "align_shift_px": alignment.shift_px,
-        "align_residual_px": alignment.residual_px,
-        "align_transforms": [list(transform) for transform in alignment.transforms],
-        "crop_px": list(alignment.crop),
-    }
+def frames_for(card: Card, stack: Stack) -> tuple[Stack, list[str]]:
+    """The frames of a stack that a model has room for, and a note where they are not all.
+
+    Which ones is the rule of :func:`pipeline.choosing.few_frames`.
+    """
+    if card.max_frames is None or stack.count <= card.max_frames:
+        return stack, []
+    chosen = few_frames(stack.frames, card.max_frames)
+    times = stack.exposure_times_s
+    *most, last = (_ordinal(k + 1) for k in chosen)
+    return (
+        Stack(
+            frames=tuple(stack.frames[k] for k in chosen),
+            exposure_times_s=None if times is None else tuple(times[k] for k in chosen),
+        ),
+        [
+            f"{card.name} fuses {card.max_frames} frames: used {', '.join(most)} and {last} "
+            f"of {stack.count}"
+        ],
+    )
+
+
+def _ordinal(number: int) -> str:
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def _check_count(job: FuseJob, card: Card) -> None:
+    """Refuse a bracket that the model cannot work with; too long ones are cut.
+
+    Raises:
+        PhotoError: ``frames-too-few``.
+    """
+    frames = job.bracket.frames
+    if len(frames) < card.min_frames:
+        raise PhotoError(
+            "frames-too-few",
+            f"The bracket of {frames[0].path} has {len(frames)} frames, {card.name} needs at "
+            f"least {card.min_frames}; choose another --model.",
+        )
 
 
 def _write_previews(

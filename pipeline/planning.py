@@ -22,8 +22,13 @@ __all__ = [
     "Standing",
     "base_row",
     "check_destination",
+    "each_once",
     "plan",
+    "settled_by_scan",
+    "skipped",
     "standing_results",
+    "stands",
+    "unexpected",
 ]
 
 
@@ -176,6 +181,75 @@ def standing_results(destination: str) -> Standing:
     )
 
 
+def each_once(brackets: Iterable[Bracket]) -> Iterator[Bracket]:
+    """The brackets as they come, in the memory of their ids.
+
+    Raises:
+        UsageError: ``catalog-invalid``, a bracket comes twice.
+    """
+    seen: set[int] = set()
+    for bracket in brackets:
+        number = int(bracket.id, 16)
+        if number in seen:
+            raise UsageError(
+                "catalog-invalid",
+                f"The bracket of {bracket.frames[0].path} is in the catalog twice; scan the "
+                "archive again.",
+            )
+        seen.add(number)
+        yield bracket
+
+
+def settled_by_scan(
+    bracket: Bracket, *, key: str, standing: Standing, run_id: str
+) -> Settled | None:
+    """The decision on a single, or on what the scan could not read; None for a real bracket."""
+    if bracket.error_code is not None:
+        return Settled(
+            status="quarantined",
+            row=base_row(
+                bracket,
+                run_id=run_id,
+                worker="driver",
+                key=key,
+                status="quarantined",
+                error_code=bracket.error_code,
+                error_message=bracket.error_message,
+                error_stage="scan",
+            ),
+        )
+    if bracket.kind == "single":
+        return skipped(bracket, key=key, standing=standing, run_id=run_id)
+    return None
+
+
+def skipped(
+    bracket: Bracket, *, key: str, standing: Standing, run_id: str, note: str | None = None
+) -> Settled:
+    """A bracket left out on purpose; no row where the newest one says so already."""
+    if standing.newest.get(bracket.id) == (key, "skipped"):
+        return Settled(status="skipped")
+    notes = [*bracket.notes, note] if note else list(bracket.notes)
+    return Settled(
+        status="skipped",
+        row=base_row(
+            bracket, run_id=run_id, worker="driver", key=key, status="skipped", notes=notes
+        ),
+    )
+
+
+def stands(bracket: Bracket, *, key: str, standing: Standing, destination: str) -> bool:
+    """Whether the result of that key is there, and the report says so."""
+    result = standing.results.get(key)
+    before = standing.newest.get(bracket.id)
+    return (
+        result is not None
+        and before is not None
+        and before[1] == "fused"  # else the report would go on to say that it failed
+        and storage.exists(storage.join(destination, *result.split("/")))
+    )
+
+
 def plan(
     brackets: Iterable[Bracket],
     *,
@@ -193,36 +267,11 @@ def plan(
     """
     for bracket in brackets:
         key = result_key(bracket, settings, weights_sha256)
-        if bracket.error_code is not None:
-            yield Settled(
-                status="quarantined",
-                row=base_row(
-                    bracket,
-                    run_id=run_id,
-                    worker="driver",
-                    key=key,
-                    status="quarantined",
-                    error_code=bracket.error_code,
-                    error_message=bracket.error_message,
-                    error_stage="scan",
-                ),
-            )
+        settled = settled_by_scan(bracket, key=key, standing=standing, run_id=run_id)
+        if settled is not None:
+            yield settled
             continue
-        before = standing.newest.get(bracket.id)
-        if bracket.kind == "single":
-            if before == (key, "skipped"):
-                yield Settled(status="skipped")
-                continue
-            row = base_row(bracket, run_id=run_id, worker="driver", key=key, status="skipped")
-            yield Settled(status="skipped", row=row)
-            continue
-        result = standing.results.get(key)
-        if (
-            result is not None
-            and before is not None
-            and before[1] == "fused"  # else the report would go on to say that it failed
-            and storage.exists(storage.join(destination, *result.split("/")))
-        ):
+        if stands(bracket, key=key, standing=standing, destination=destination):
             yield Settled(status="reused")
             continue
         path = f"results/{names.path(bracket, settings.extension)}"

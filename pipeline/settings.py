@@ -17,12 +17,15 @@ from pipeline import storage
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
 from pipeline.images.writing import EXTENSIONS, OutputFormat, check_output
+from pipeline.models import model_kind, model_source
 from pipeline.naming import check_template
 
 __all__ = [
     "ALGORITHM_VERSION",
     "AlignMode",
     "FuseSettings",
+    "file_stamp",
+    "hash_of",
     "result_key",
 ]
 
@@ -41,7 +44,7 @@ class FuseSettings:
     """
 
     model: str = zoo.DEFAULT
-    """Name in the zoo."""
+    """Name in the zoo, or path or URI of a weights file (see ``pipeline.models``)."""
     align: AlignMode = "auto"
     """Register handheld brackets, or take the frames as they are."""
     format: OutputFormat = "jpeg"
@@ -56,11 +59,7 @@ class FuseSettings:
     """Write a small picture and a MEF-SSIM map for the report."""
 
     def __post_init__(self) -> None:
-        if self.model not in zoo.names():
-            raise UsageError(
-                "model-unknown",
-                f"There is no model {self.model!r}; choose one of {', '.join(zoo.names())}.",
-            )
+        object.__setattr__(self, "model", model_source(self.model))
         if self.align not in get_args(AlignMode):
             raise UsageError(
                 "option-invalid",
@@ -76,16 +75,16 @@ class FuseSettings:
 
     @property
     def sha256(self) -> str:
-        """Hash of all settings."""
-        return _hash(asdict(self))
+        """Hash of all settings. Where a weights file lies is none: its own hash is in the key."""
+        return hash_of(asdict(self) | {"model": model_kind(self.model)})
 
 
 def result_key(bracket: Bracket, settings: FuseSettings, weights_sha256: str | None) -> str:
     """The key of a result: the same key means the same bytes, so it is not computed twice."""
-    return _hash(
+    return hash_of(
         {
             "inputs": bracket.fingerprint,
-            "label": [bracket.label_uri, bracket.label_kind, _stamp(bracket.label_uri)],
+            "label": [bracket.label_uri, bracket.label_kind, file_stamp(bracket.label_uri)],
             "settings": settings.sha256,
             "weights": weights_sha256,
             "algorithm": ALGORITHM_VERSION,
@@ -93,7 +92,7 @@ def result_key(bracket: Bracket, settings: FuseSettings, weights_sha256: str | N
     )
 
 
-def _stamp(uri: str | None) -> str | None:
+def file_stamp(uri: str | None) -> str | None:
     """Changes whenever the file does, as far as its size and time can tell."""
     if uri is None:
         return None
@@ -105,6 +104,7 @@ def _stamp(uri: str | None) -> str | None:
     return f"{info.get('size')}|{info.get('mtime') or info.get('LastModified')}"
 
 
-def _hash(value: Any) -> str:
+def hash_of(value: Any) -> str:
+    """SHA-256 of anything that JSON can hold."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

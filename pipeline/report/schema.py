@@ -54,7 +54,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("layout", pa.string(), "", "the layout that found the bracket"),
     Column("reason", pa.string(), "", "why the frames belong together"),
     Column("confidence", pa.float64(), "0..1", "how sure that is"),
-    Column("notes", _STRINGS, "", "remarks of scan, alignment and scoring"),
+    Column("notes", _STRINGS, "", "remarks of scan, alignment, fusing and scoring"),
     Column("frame_count", pa.int32(), "", "K"),
     Column("frame_uris", _STRINGS, "", "the frames"),
     Column("frame_paths", _STRINGS, "", "the frames relative to the source"),
@@ -77,7 +77,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("crop_px", pa.list_(pa.int32()), "px", "top, left, height, width kept of the frames"),
     # How it was made
-    Column("model", pa.string(), "", "name in the zoo"),
+    Column("model", pa.string(), "", "name in the zoo, or of own weights"),
     Column("weights_sha256", pa.string(), "", "hash of the weights file, null without weights"),
     Column("settings_sha256", pa.string(), "", "hash of the settings"),
     Column("algorithm_version", pa.int32(), "", "raised by hand when results change"),
@@ -93,8 +93,14 @@ COLUMNS: tuple[Column, ...] = (
     Column("height", pa.int32(), "px", "its height"),
     Column("preview_uri", pa.string(), "", "a small JPEG of the result"),
     Column("map_uri", pa.string(), "", "the MEF-SSIM map of the finest scale, reduced, as PNG"),
-    # Scores of the 8-bit-rounded result, before encoding, against the aligned 8-bit stack
-    Column("mef_ssim", pa.float64(), "", "headline: MEF-SSIM gray_ms3; null for radiance"),
+    # Scores of the 8-bit-rounded result, before encoding, against the whole aligned 8-bit stack,
+    # also where the model was given some frames of it only (notes say so)
+    Column(
+        "mef_ssim",
+        pa.float64(),
+        "",
+        "headline: MEF-SSIM gray_ms3 against all frames; null for radiance",
+    ),
     Column("mef_ssim_preview", pa.float64(), "", "the same of a radiance's preview"),
     Column("gray_scale1", pa.float64(), "", "MEF-SSIM of the finest scale"),
     Column("gray_scale2", pa.float64(), "", "MEF-SSIM at half size"),

@@ -34,6 +34,7 @@ from pipeline.demo.archive import ArchivePlan, make_archive
 from pipeline.fusing import FuseRecipe, fuse_stack
 from pipeline.images.reading import read_photo
 from pipeline.images.writing import encode_photo
+from pipeline.models import find_model
 from pipeline.naming import Names
 from pipeline.planning import FuseJob, Standing, plan
 from pipeline.scoring import score_pixels
@@ -121,9 +122,13 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
     tensors = TensorStack(stack.tile(slice(None), slice(None)))
     model = zoo.load("mertens")
     result = fuse_stack(model, stack, bits=8)
-    visitor = FuseRecipe(settings=settings, destination=str(folder / "out"), run_id="bench").build(
-        device="cpu", worker="bench", intend=lambda uri, sha256: None
+    recipe = FuseRecipe(
+        settings=settings,
+        model=find_model(settings.model),
+        destination=str(folder / "out"),
+        run_id="bench",
     )
+    visitor = recipe.build(device="cpu", worker="bench", intend=lambda uri, sha256: None)
 
     def row(what, ours, rival=None, rival_name=None):
         return pair(what, ours, rival, rival_name=rival_name, megapixels=size, repeats=repeats)

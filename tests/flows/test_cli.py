@@ -27,7 +27,7 @@ def frames_of(bracket) -> tuple[str, ...]:
     return tuple(sorted(frame.path for frame in bracket.frames))
 
 
-COMMANDS = ["scan", "fuse", "score", "models", "demo", "doctor"]
+COMMANDS = ["scan", "fuse", "score", "models", "demo", "doctor", "shard", "train"]
 
 
 @pytest.fixture

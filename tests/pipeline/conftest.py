@@ -12,6 +12,7 @@ import pytest
 from pipeline.bracket import Bracket, Frame
 from pipeline.fusing import FuseRecipe, fuse_bracket
 from pipeline.images.writing import write_photo
+from pipeline.models import find_model
 from pipeline.naming import Names
 from pipeline.planning import Standing, plan
 from pipeline.settings import FuseSettings
@@ -52,13 +53,14 @@ def fuse_one(tmp_path):
     def fuse(bracket: Bracket, settings: FuseSettings | None = None, standing=None, out=None):
         settings = settings or FuseSettings(model="mertens", format="png")
         destination = str(out or Path(tmp_path) / "out")
-        recipe = FuseRecipe(settings=settings, destination=destination, run_id="r")
+        model = find_model(settings.model)
+        recipe = FuseRecipe(settings=settings, model=model, destination=destination, run_id="r")
         visitor = recipe.build(device="cpu", worker="w", intend=lambda uri, sha256: None)
         (job,) = plan(
             [bracket],
-            names=Names([bracket], template=settings.name, model=settings.model),
+            names=Names([bracket], template=settings.name, model=model.name),
             settings=settings,
-            weights_sha256=None,
+            weights_sha256=model.weights_sha256,
             destination=destination,
             standing=standing or Standing(),
             run_id="r",

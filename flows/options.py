@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands have in common: arguments, options, where they print, how a run ends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows import show
+from pipeline.archive.scan import LayoutName
+from pipeline.archive.twins import TwinChoice
+from pipeline.pool import Device
+from pipeline.runs import FailureBudget, Outcome
+from pipeline.settings import AlignMode
+
+__all__ = [
+    "STDERR",
+    "STDOUT",
+    "Align",
+    "Destination",
+    "DeviceChoice",
+    "GpusPerWorker",
+    "Layout",
+    "MaxFailures",
+    "Model",
+    "Source",
+    "Threads",
+    "Twins",
+    "Workers",
+    "finish",
+]
+
+STDOUT = Console()
+STDERR = Console(stderr=True)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Folder or URI of the archive (s3://, gs:// with the extra), a catalog made by "
+        "`scan`, or a list of brackets (CSV with columns bracket,path, or Parquet).",
+        show_default=False,
+    ),
+]
+Destination = Annotated[
+    str,
+    typer.Argument(
+        help="Folder or URI that gets results/, report/, previews/ and catalog/; outside the "
+        "source.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Model to fuse with, see `bracketflow models`; or path or URI of a weights file of "
+        "your own (.safetensors), as `bracketflow train` writes it."
+    ),
+]
+Align = Annotated[
+    AlignMode,
+    typer.Option(help="auto registers handheld brackets; off takes the frames as they are."),
+]
+Layout = Annotated[LayoutName, typer.Option(help="How the archive is laid out.")]
+Twins = Annotated[TwinChoice, typer.Option(help="Of a RAW+JPEG pair, which one is used.")]
+Workers = Annotated[int | None, typer.Option(help="Ray actors at work; as many as fit by default.")]
+DeviceChoice = Annotated[Device, typer.Option(help="auto takes GPUs where the cluster has some.")]
+GpusPerWorker = Annotated[
+    float | None, typer.Option(help="Share of a GPU for each worker; 0.25 lets four share one.")
+]
+MaxFailures = Annotated[
+    str, typer.Option(help="Share of brackets that may fail before the exit code is 1.")
+]
+Threads = Annotated[int | None, typer.Option(help="Threads of each worker.")]
+
+
+def finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") -> None:
+    """Print the summary of a run and leave with its exit code."""
+    STDOUT.print(show.outcome_table(outcome, fused=fused), soft_wrap=True)
+    if budget.exceeded(outcome.counts):
+        counts = outcome.counts
+        STDERR.print(
+            f"[red]{counts.quarantined} of {counts.found - counts.skipped} brackets and files "
+            f"failed, more than the failure budget of {budget.share:.0%} allows.[/red] See the "
+            "codes above and the report.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)

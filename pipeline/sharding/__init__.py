@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cutting the brackets of an archive into patches to train on."""

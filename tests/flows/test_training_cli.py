@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that make models, as a user types them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from flows import cli, training_cli
+from pipeline.errors import CODES, UsageError
+from pipeline.recipe import recipe_names
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def go(*arguments: str):
+        monkeypatch.setattr(sys, "argv", ["bracketflow", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = left.value.code
+        return (0 if code is None else code), out, " ".join(err.split())
+
+    return go
+
+
+def test_the_list_names_every_recipe(run):
+    code, out, _ = run("train", "--list")
+    assert code == 0
+    first_words = {line.split()[0] for line in out.splitlines() if line.strip()}
+    assert set(recipe_names()) <= first_words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error_code", "words"),
+    [
+        (["train"], "option-invalid", "Name a recipe"),
+        (["train", "ufmm"], "recipe-invalid", "did you mean ufm"),
+        (["train", "ufm", "--set", "steps"], "option-invalid", "training.steps=500"),
+        (["train", "ufm", "--set", "training.stepz=3"], "recipe-invalid", "did you mean steps"),
+        (["train", "ufm", "--set", "training.steps=0"], "recipe-invalid", "at least 1"),
+        (["train", "ufm", "--set", "loss.gamma=x"], "recipe-invalid", "choose one of"),
+        (["train", "ufm", "--set", "data.crop_px=900"], "recipe-invalid", "patch_px 250"),
+        (["train", "ufm", "--set", "network.widht=1"], "recipe-invalid", "width"),
+        (["shard", "{tmp}/nothing", "{tmp}/shards"], "source-missing", "nothing"),
+        (["shard", "{tmp}", "{tmp}/shards"], "destination-invalid", "shards"),
+        (["shard", "{tmp}", "{tmp}-out", "--patch-px", "3"], "option-invalid", "patch_px"),
+        (["shard", "{tmp}", "{tmp}-out", "--recipe", "nope"], "recipe-invalid", "nope"),
+    ],
+)
+def test_wrong_use_ends_with_2_before_anything_starts(
+    run, tmp_path, monkeypatch, arguments, error_code, words
+):
+    def never():
+        raise AssertionError("a server was started")
+
+    monkeypatch.setattr("flows.server.ready_server", never)
+    code, _, err = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert code == 2
+    assert error_code in CODES
+    assert f"[{error_code}]" in err
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("training.steps=500", ("training.steps", 500)),
+        ("training.lr = 1e-3", ("training.lr", 1e-3)),
+        ("loss.gamma=vd", ("loss.gamma", "vd")),
+        ("loss.luminance=false", ("loss.luminance", False)),
+        ("data.frames=[2, 5]", ("data.frames", [2, 5])),
+        ('training.init="a=b"', ("training.init", "a=b")),
+        ("training.init=/weights/a b.safetensors", ("training.init", "/weights/a b.safetensors")),
+        ('loss={name = "mef_ssim", color = 0.2}', ("loss", {"name": "mef_ssim", "color": 0.2})),
+    ],
+)
+def test_values_are_read_as_in_a_recipe(text, wanted):
+    assert training_cli._setting(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "steps", "=3", "a b=3", "a..b=3", ".a=3"])
+def test_what_is_no_setting(text):
+    with pytest.raises(UsageError):
+        training_cli._setting(text)

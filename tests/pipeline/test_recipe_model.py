@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes and the networks and losses that they name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipeline.errors import UsageError
+from pipeline.recipe import load_recipe, recipe_names, with_overrides
+from pipeline.recipe_model import check_model, objective_of
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_packaged_recipes_build_and_take_a_step(name):
+    recipe = load_recipe(name)
+    check_model(recipe)
+    torch.manual_seed(0)
+    made = objective_of(with_overrides(recipe, {"network.width": 0.0625}))
+    frames = torch.rand(2, recipe.data.frames[1], 3, 48, 48).sort(1).values
+    step = made.step({"frames": frames})
+    step.loss.backward()
+    assert torch.isfinite(step.loss)
+    assert any(p.grad is not None and p.grad.any() for p in made.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        ({"network.name": "nope"}, "nope"),
+        ({"network.wdth": 1}, "wdth"),
+        ({"loss.gamma": "x"}, "gamma"),
+        ({"loss.weight": 1}, "weight"),
+        ({"data.frames": [2, 5], "data.shard.pair": "all"}, "data.frames"),
+    ],
+)
+def test_a_recipe_whose_model_cannot_be_made_is_invalid(overrides, word):
+    with pytest.raises(UsageError, match=word) as error:
+        check_model(with_overrides(load_recipe("ufm"), overrides))
+    assert error.value.code == "recipe-invalid"
+    assert "ufm" in error.value.message
