@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench constraints clean
+.PHONY: help demo test check format bench quality constraints clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ format: $(VENV)/installed  ## format the code
 
 bench: $(VENV)/installed  ## measure, side by side in one run, into bench-out/
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+quality: $(VENV)/installed  ## models side by side: make quality QUALITY_ARGS="ARCHIVE ..."
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.quality $(QUALITY_ARGS)
 
 constraints:  ## freeze the versions of a fresh environment
 	rm -rf .constraints-venv && $(PYTHON) -m venv .constraints-venv

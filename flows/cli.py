@@ -19,7 +19,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows import show, training_cli
+from flows import render_cli, show, training_cli
 from flows.options import (
     STDERR,
     STDOUT,
@@ -288,6 +288,7 @@ def doctor() -> None:
 
 
 app.add_typer(training_cli.app)
+app.add_typer(render_cli.app)
 
 
 def _quiet_prefect() -> None:

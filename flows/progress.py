@@ -21,7 +21,14 @@ from rich.progress import (
 
 from pipeline.report.schema import Row
 
-__all__ = ["CompareProgress", "DemoProgress", "FuseProgress", "ScanProgress", "TrainProgress"]
+__all__ = [
+    "CompareProgress",
+    "DemoProgress",
+    "FuseProgress",
+    "RenderProgress",
+    "ScanProgress",
+    "TrainProgress",
+]
 
 _LOG_EVERY_S = 30.0
 
@@ -191,6 +198,13 @@ class CompareProgress(_Counter):
 
     def __init__(self) -> None:
         super().__init__("comparing scenes", "brackets")
+
+
+class RenderProgress(_Counter):
+    """Linear HDR pictures made into brackets."""
+
+    def __init__(self) -> None:
+        super().__init__("rendering", "pictures")
 
 
 class DemoProgress(_Counter):

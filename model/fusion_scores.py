@@ -48,7 +48,7 @@ class FusionScores:
             ValueError: The patches are too small for MEF-SSIM (44 px).
         """
         frames, ours = to_8bit_rgb(frames), to_8bit_rgb(fused)
-        mertens = self.mertens(frames if inputs is None else inputs)
+        mertens = self.mertens(frames if inputs is None else to_8bit_rgb(inputs))
         scores = _scores(ours, frames)
         if inputs is None:
             theirs = self._mertens_scores(mertens, frames)

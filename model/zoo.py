@@ -18,7 +18,7 @@ from model.weights_file import packaged_weights, unpack_weights
 
 __all__ = ["DEFAULT", "Card", "UnknownModelError", "card", "load", "names", "parameter_count"]
 
-DEFAULT = "mertens"
+DEFAULT = "ufm_k"
 """The model that is used when none is asked for."""
 
 
@@ -77,6 +77,7 @@ def _packaged(name: str) -> Callable[[torch.device], FusionModel]:
 
 _ZOO: dict[str, Callable[[torch.device], FusionModel]] = {
     "mertens": Mertens,
+    "ufm_k": _packaged("ufm_k"),
 }
 
 

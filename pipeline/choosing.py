@@ -8,13 +8,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.bracket import Pixels
 
 __all__ = ["dark_to_bright", "few_frames", "grey", "under_over"]
 
 
-def grey(pixels: Pixels) -> Any:
+def grey(pixels: NDArray[Any]) -> Any:
     """Luma in the integers of the picture, 0.299 R + 0.587 G + 0.114 B, (H, W)."""
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
 
@@ -26,8 +27,8 @@ def dark_to_bright(frames: Sequence[Pixels]) -> tuple[int, ...]:
 
 
 def under_over(order: Sequence[int]) -> tuple[int, int]:
-    """The second from either end, as SICE is commonly used for pairs (seed system UFM, arXiv
-    2510.21815); where that would leave fewer than two, the outermost."""
+    """The second from either end, as SICE is commonly used for pairs (arXiv 2510.21815); where
+    that would leave fewer than two, the outermost."""
     return (order[0], order[-1]) if len(order) < 4 else (order[1], order[-2])
 
 

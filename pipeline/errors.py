@@ -43,6 +43,7 @@ _PHOTO_CODES: dict[str, str] = {
     "result-exists": "A file that bracketflow did not write stands where the result should go.",
     "result-unwritable": "The result cannot be written in the chosen format.",
     "result-differs-in-size": "A result to be scored has another size than its frames.",
+    "radiance-unusable": "A linear picture is too small or too dark to make brackets of.",
     "out-of-memory": "The bracket does not fit into a worker's memory.",
     "worker-died": "The worker died on this bracket again and again.",
     "unexpected": "An error that bracketflow did not foresee; please report it.",

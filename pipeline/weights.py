@@ -15,13 +15,13 @@ from model.objectives import Objective
 from model.weights_file import pack_weights, packaged_weights, unpack_weights
 from model.zoo import Card
 from pipeline import storage
-from pipeline.errors import PhotoError, UsageError
+from pipeline.errors import UsageError
+from pipeline.models import CARD, SUFFIX, read_file
 from pipeline.recipe import Recipe
 
 __all__ = ["CARD", "WEIGHTS", "TrainingFacts", "load_initial", "publish", "read_weights"]
 
-WEIGHTS = "weights.safetensors"
-CARD = "card.json"
+WEIGHTS = f"weights{SUFFIX}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +47,14 @@ def read_weights(path_or_name: str) -> tuple[dict[str, torch.Tensor], dict[str, 
         UsageError: ``weights-invalid``.
     """
     try:
-        if not path_or_name.endswith(".safetensors"):
+        if not path_or_name.endswith(SUFFIX):
             return unpack_weights(packaged_weights(path_or_name))
-        with storage.open_read(storage.absolute(path_or_name)) as handle:
-            return unpack_weights(handle.read())
+        return unpack_weights(read_file(storage.absolute(path_or_name)))
     except FileNotFoundError as error:
         raise UsageError(
-            "weights-invalid", f"{error}. A file of your own must end in .safetensors."
+            "weights-invalid", f"{error}. A file of your own must end in {SUFFIX}."
         ) from error
-    except (PhotoError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(
             "weights-invalid", f"The weights {path_or_name} cannot be read: {error}"
         ) from error

@@ -17,7 +17,7 @@ from pipeline.bracket import Bracket
 __all__ = ["scene_name", "scenes_of"]
 
 _SIDE = re.compile(r"(.+)_[ab]", re.IGNORECASE)
-_A_VIEW_A_FOLDER = ("sice", "kalantari", "folder")
+_A_VIEW_A_FOLDER = ("sice", "kalantari", "folder", "rendered")
 
 
 def scene_name(bracket: Bracket) -> str:

@@ -17,20 +17,20 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 
-from pipeline.bracket import Pixels
 from pipeline.demo.camera import (
-    STILL,
+    CAMERA_A,
+    CAMERA_B,
     Camera,
     balanced,
     base_exposure,
     coverage,
     expose,
-    hand_motion,
     nominal_time,
 )
-from pipeline.demo.files import ExifData, jpeg_bytes, tiff_bytes
+from pipeline.demo.files import ExifData, photo_bytes
 from pipeline.demo.noise import Array
 from pipeline.demo.scenes import SCENES, render
+from pipeline.demo.taking import Shooting, take_bracket
 from pipeline.demo.truth import ArchivePlan, ArchiveTruth, BracketTruth, FrameTruth
 from pipeline.errors import UsageError
 
@@ -44,13 +44,6 @@ __all__ = [
     "make_single",
 ]
 
-CAMERA_A = Camera(
-    make="Bracketflow", model="Demo A7", serial="0021004711", contrast=0.25, vignetting=0.18
-)
-CAMERA_B = Camera(
-    make="Obscura", model="OB-1", serial="A9-55120", contrast=0.12, full_well=60_000.0,
-    read_noise=3.0, vignetting=0.10,
-)  # fmt: skip
 _COUNTS = (3, 5, 3, 7, 2, 4, 3, 3, 5, 3, 6, 5)
 _TIFF, _HANDHELD, _PORTRAIT = (1, 8), (2, 9), (6,)
 _STEPS = (1.0, 4 / 3, 5 / 3, 2.0, 8 / 3, 3.0)
@@ -139,56 +132,27 @@ def make_bracket(folder: Path, index: int, plan: ArchivePlan) -> BracketTruth:
     base = base_exposure(radiance, camera, biases, f_number=float(f_number), iso=iso)
     # Camera A takes the metered frame first, camera B goes from dark to bright.
     order = biases if second else sorted(biases, key=lambda bias: (abs(bias), bias))
-    reference = min(range(count), key=lambda k: abs(order[k]))
-
     day, slot = divmod(index, plan.per_day)
-    moment = _moment(plan, day, slot)
+    shooting = Shooting(
+        camera=camera,
+        f_number=f_number,
+        iso=iso,
+        base_s=base,
+        biases_ev=tuple(order),
+        started=_moment(plan, day, slot),
+        handheld=handheld,
+        portrait=portrait,
+    )
+    paths = [_name(day, slot * 10 + k, format_, second=second) for k in range(count)]
     broken = index == plan.broken_index
     truths: list[FrameTruth] = []
-    for k, bias in enumerate(order):
-        time = nominal_time(base * 2.0**bias)
-        motion = hand_motion(rng) if handheld and k != reference else STILL
-        pixels = expose(
-            radiance,
-            exposure_time_s=float(time),
-            f_number=float(f_number),
-            iso=iso,
-            camera=camera,
-            rng=rng,
-            motion=motion,
-            size=(height, width),
-        )
-        # A camera held upright still reads its sensor in landscape; 6 says: turn clockwise.
-        exif = ExifData(
-            make=camera.make,
-            model=camera.model,
-            serial=camera.serial,
-            exposure_time_s=time,
-            f_number=f_number,
-            iso=iso,
-            bias_ev=Fraction(bias).limit_denominator(3),
-            captured=moment,
-            orientation=6 if portrait else 1,
-        )
-        path = _name(day, slot * 10 + k, format_, second=second)
-        cut = broken and k == count - 1
-        _write(folder / path, np.rot90(pixels) if portrait else pixels, exif, cut=cut)
-        truths.append(
-            FrameTruth(
-                path=path,
-                exposure_time_s=float(time),
-                f_number=float(f_number),
-                iso=iso,
-                bias_ev=float(exif.bias_ev),
-                captured=moment,
-                motion=motion,
-                broken=cut,
-            )
-        )
-        moment += timedelta(seconds=round(float(time) + (0.9 if handheld else 0.4), 2))
+    for truth, data in take_bracket(radiance, shooting, paths, rng, (height, width)):
+        cut = broken and truth.path == paths[-1]
+        _store(folder / truth.path, data[: len(data) * 2 // 5] if cut else data)
+        truths.append(replace(truth, broken=cut))
     radiance_path = None
     if plan.radiance:
-        stem = truths[reference].path.rsplit(".", 1)[0]
+        stem = truths[shooting.reference].path.rsplit(".", 1)[0]
         radiance_path = f"truth/{stem}.exr"
         inner = radiance[border_y : border_y + height, border_x : border_x + width]
         _write_radiance(folder.parent / radiance_path, inner)
@@ -232,7 +196,7 @@ def make_single(folder: Path, day: int, plan: ArchivePlan) -> FrameTruth:
         bracketing=False,
     )
     path = _name(day, plan.per_day * 10, "jpeg", second=False)
-    _write(folder / path, pixels, exif, cut=False)
+    _store(folder / path, photo_bytes(pixels, exif))
     return FrameTruth(
         path=path, exposure_time_s=float(time), f_number=5.6, iso=200, bias_ev=0.0, captured=moment
     )
@@ -269,13 +233,9 @@ def _name(day: int, number: int, format_: str, *, second: bool) -> str:
     return f"{folder}/IMG_{(412 + day * 40 + number) % 10_000:04d}.{extension}"
 
 
-def _write(path: Path, pixels: Pixels, exif: ExifData, *, cut: bool) -> None:
+def _store(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if pixels.dtype == np.uint16:
-        data = tiff_bytes(np.asarray(pixels, np.uint16), exif)
-    else:
-        data = jpeg_bytes(np.ascontiguousarray(pixels, np.uint8), exif)
-    path.write_bytes(data[: len(data) * 2 // 5] if cut else data)
+    path.write_bytes(data)
 
 
 def _write_radiance(path: Path, radiance: Array) -> None:

@@ -21,6 +21,8 @@ from pipeline.demo.noise import Array
 from pipeline.demo.solids import Vector
 
 __all__ = [
+    "CAMERA_A",
+    "CAMERA_B",
     "STILL",
     "Camera",
     "Motion",
@@ -78,6 +80,16 @@ class Camera:
         """The sRGB code below each display code: the S-curve is monotone for contrast < 1."""
         s = _CODES + self.contrast * _CODES * (1 - _CODES) * (2 * _CODES - 1)
         return np.interp(_CODES, s, _CODES)
+
+
+CAMERA_A = Camera(
+    make="Bracketflow", model="Demo A7", serial="0021004711", contrast=0.25, vignetting=0.18
+)
+CAMERA_B = Camera(
+    make="Obscura", model="OB-1", serial="A9-55120", contrast=0.12, full_well=60_000.0,
+    read_noise=3.0, vignetting=0.10,
+)  # fmt: skip
+"""The two bodies of the demo's photographer."""
 
 
 @dataclass(frozen=True, kw_only=True)

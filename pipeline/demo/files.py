@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["ExifData", "jpeg_bytes", "tiff_bytes"]
+from pipeline.bracket import Pixels
+
+__all__ = ["ExifData", "jpeg_bytes", "photo_bytes", "tiff_bytes"]
 
 _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL = 2, 3, 4, 5, 10
 _Value = str | int | Fraction | tuple[int, ...]
@@ -62,6 +64,13 @@ class ExifData:
             (0xA431, _ASCII, self.serial),
         ]
         return main, exif
+
+
+def photo_bytes(pixels: Pixels, exif: ExifData) -> bytes:
+    """A TIFF of 16-bit pixels (H, W, 3), a JPEG of others."""
+    if pixels.dtype == np.uint16:
+        return tiff_bytes(np.asarray(pixels, np.uint16), exif)
+    return jpeg_bytes(np.ascontiguousarray(pixels, np.uint8), exif)
 
 
 def jpeg_bytes(pixels: NDArray[np.uint8], exif: ExifData, *, quality: int = 93) -> bytes:

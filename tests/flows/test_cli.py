@@ -27,7 +27,7 @@ def frames_of(bracket) -> tuple[str, ...]:
     return tuple(sorted(frame.path for frame in bracket.frames))
 
 
-COMMANDS = ["scan", "fuse", "score", "models", "demo", "doctor", "shard", "train"]
+COMMANDS = ["scan", "fuse", "score", "models", "demo", "doctor", "shard", "train", "render"]
 
 
 @pytest.fixture
@@ -69,6 +69,10 @@ def test_models_as_json(run):
         (["fuse", "{empty}/nothing", "{out}"], "source-missing"),
         (["fuse", "{archive}", "{archive}/out"], "destination-invalid"),
         (["fuse", "{archive}", "{out}", "--model", "nope"], "model-unknown"),
+        (["fuse", "{archive}", "{out}", "--model", "{empty}/no.safetensors"], "weights-invalid"),
+        (["render", "{archive}", "{out}"], "archive-empty"),
+        (["render", "{archive}", "{archive}/out"], "destination-invalid"),
+        (["render", "{archive}", "{out}", "--megapixels", "nan"], "option-invalid"),
         (["fuse", "{archive}", "{out}", "--bits", "16"], "option-invalid"),
         (["fuse", "{archive}", "{out}", "--name", "{{nope}}"], "option-invalid"),
         (["fuse", "{archive}", "{out}", "--max-failures", "lots"], "option-invalid"),

@@ -50,10 +50,16 @@ def make_bracket(tmp_path):
 def fuse_one(tmp_path):
     """Fuse one bracket into ``tmp_path/out`` and return its row."""
 
-    def fuse(bracket: Bracket, settings: FuseSettings | None = None, standing=None, out=None):
+    def fuse(
+        bracket: Bracket,
+        settings: FuseSettings | None = None,
+        standing=None,
+        out=None,
+        model=None,
+    ):
         settings = settings or FuseSettings(model="mertens", format="png")
         destination = str(out or Path(tmp_path) / "out")
-        model = find_model(settings.model)
+        model = model or find_model(settings.model)
         recipe = FuseRecipe(settings=settings, model=model, destination=destination, run_id="r")
         visitor = recipe.build(device="cpu", worker="w", intend=lambda uri, sha256: None)
         (job,) = plan(

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model.metrics import mef_ssim
 from pipeline import fusing
-from pipeline.bracket import Frame
+from pipeline.bracket import Frame, Stack
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.images.reading import read_photo
+from pipeline.models import ChosenModel, find_model
 from pipeline.planning import Ours, Standing
 from pipeline.settings import FuseSettings
 from tests.pipeline.conftest import textured
@@ -160,3 +163,71 @@ def test_a_full_disk_is_no_fault_of_the_photograph(make_bracket, fuse_one, monke
     with pytest.raises(InfrastructureError) as caught:
         fuse_one(bracket)
     assert caught.value.code == "disk-full"
+
+
+class Average:
+    """The mean of three to four frames, and what it was given."""
+
+    name = "average"
+    output = "fusion"
+    halo_px = 0
+    align_px = 1
+    device = torch.device("cpu")
+
+    def prepare(self, stack):
+        self.count, self.times = stack.count, stack.exposure_times_s
+
+    def fuse_tile(self, tile, context):
+        return tile.pixels.mean(0)
+
+
+@pytest.fixture
+def fuse_with_average(fuse_one, monkeypatch):
+    """Fuse one bracket with :class:`Average`; the row and the model."""
+    model = Average()
+    card = replace(find_model("mertens").card, name="average", min_frames=3, max_frames=4)
+    monkeypatch.setattr(ChosenModel, "load", lambda chosen, device: model)
+
+    def fuse(bracket):
+        return fuse_one(bracket, model=ChosenModel(source="mertens", card=card)), model
+
+    return fuse
+
+
+def timed(bracket):
+    frames = tuple(
+        replace(frame, exposure_time_s=2.0**index) for index, frame in enumerate(bracket.frames)
+    )
+    return replace(bracket, frames=frames)
+
+
+def test_a_model_gets_as_many_frames_as_it_has_room_for(make_bracket, fuse_with_average):
+    frames = [textured(light) for light in (0.2, 0.4, 0.7, 1.1, 1.6, 2.3, 3.0)]
+    row, model = fuse_with_average(timed(make_bracket(*frames)))
+    assert row["notes"] == ["average fuses 4 frames: used 1st, 3rd, 5th and 7th of 7"]
+    assert (model.count, model.times) == (4, (1.0, 4.0, 16.0, 64.0))
+    assert row["frame_count"] == len(row["align_transforms"]) == 7
+    result = read_photo(row["result_uri"]).pixels
+    # Scored against all, not only against those that were fused.
+    assert row["mef_ssim"] == pytest.approx(mef_ssim.score(frames, result).values["gray_ms3"])
+
+
+def test_a_bracket_that_fits_is_left_alone(make_bracket, fuse_with_average):
+    row, model = fuse_with_average(make_bracket(*(textured(light) for light in (2.0, 1.0, 0.5))))
+    assert (row["status"], row["notes"], model.count) == ("fused", [], 3)
+
+
+def test_a_bracket_too_short_for_the_model_is_told(make_bracket, fuse_with_average):
+    row, _ = fuse_with_average(make_bracket(textured(0.5), textured(2.0)))
+    assert (row["status"], row["error_code"]) == ("quarantined", "frames-too-few")
+    assert "average needs at least 3" in row["error_message"]
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(3, "1st and 3rd of 3"), (4, "2nd and 3rd of 4"), (9, "2nd and 8th of 9")]
+)
+def test_pairs_are_named_by_their_place_in_the_bracket(count, told):
+    card = replace(find_model("mertens").card, max_frames=2)
+    frames = tuple(np.full((8, 8, 3), 20 * k, np.uint8) for k in range(count))
+    _, (note,) = fusing.frames_for(card, Stack(frames=frames))
+    assert note.endswith(told)

@@ -16,7 +16,8 @@ def test_packaged_recipes_build_and_take_a_step(name):
     recipe = load_recipe(name)
     check_model(recipe)
     torch.manual_seed(0)
-    made = objective_of(with_overrides(recipe, {"network.width": 0.0625}))
+    small = {"ufm": {"network.width": 0.0625}, "ufm_k": {"network.widths": [2, 3, 4, 5]}}
+    made = objective_of(with_overrides(recipe, small[recipe.network["name"]]))
     frames = torch.rand(2, recipe.data.frames[1], 3, 48, 48).sort(1).values
     step = made.step({"frames": frames})
     step.loss.backward()
