@@ -17,11 +17,13 @@ from pipeline import storage
 from pipeline.errors import CODES
 
 if TYPE_CHECKING:
+    from flows.ablate import AblationOutcome
     from flows.doctor import Finding
     from pipeline.archive.scan import ScanSummary
     from pipeline.estimates import Estimate
     from pipeline.recipe import Recipe
     from pipeline.runs import Outcome
+    from pipeline.study import Study
     from pipeline.training import TrainOutcome
 
 __all__ = ["estimate_table", "findings_table", "outcome_table", "scan_table"]
@@ -194,6 +196,33 @@ def _figure(best: Mapping[str, float], name: str) -> str:
     beside = "" if against is None else f" (Mertens {against:.4f})"
     unit = " of 255 levels, from Mertens" if name == "chroma_shift" else ""
     return f"{best[name]:.4f}{unit}{beside}"
+
+
+def studies_table(studies: Sequence[Study]) -> Table:
+    """The studies that ship."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("study", "variants", "what it is"):
+        table.add_column(title)
+    for study in studies:
+        table.add_row(study.name, escape(", ".join(study.variants)), escape(study.summary))
+    return table
+
+
+def ablation_table(outcome: AblationOutcome) -> Group:
+    """The headline of each training on the patches as they are, and where everything is."""
+    plain = [row for row in outcome.rows if row["condition"] == "plain"]
+    rows = [
+        (f"{row['variant']}, seed {row['seed']}", f"{row['value']:.4f}")
+        for row in plain
+        if row["figure"] == "gray_ms3"
+    ]
+    mertens = [row["value"] for row in plain if row["figure"] == "gray_ms3_mertens"]
+    rows += [("Mertens", f"{value:.4f}") for value in mertens[:1]]
+    parts: list[Group | Text] = [_pairs("gray_ms3, all validation patches", rows)]
+    parts.append(Text("\nWhere", style="italic"))
+    where = (outcome.report_uri, outcome.table_uri, outcome.curves_uri, outcome.picture_uri)
+    parts += [Text(uri, no_wrap=True) for uri in where]
+    return Group(*parts)
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that make models: ``shard`` cuts patches, ``train`` trains on them."""
+"""The commands that make models: ``shard`` cuts patches, ``train`` and ``ablate`` use them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 
 from flows import show
 from flows.options import (
+    STDERR,
     STDOUT,
     DeviceChoice,
     Layout,
@@ -34,10 +35,29 @@ from pipeline.runs import FailureBudget
 from pipeline.settings import AlignMode
 from pipeline.sharding.planning import check_shards
 from pipeline.sharding.settings import PairRule, ShardSettings
+from pipeline.study import load_study, study_names
 
 __all__ = ["app"]
 
 app = typer.Typer()
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a value of the recipe, by its dotted key; may be given several times.",
+    ),
+]
+Shards = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Patches made by `bracketflow shard`; may be given several times. Without it, "
+        "brackets are rendered and cut as the recipe says."
+    ),
+]
+
+AsList = Annotated[bool, typer.Option("--list", help="Only list those that ship.")]
 
 _RECIPE_HELP = "Name of a recipe that ships (`bracketflow train --list`), or a TOML file."
 
@@ -159,28 +179,13 @@ def train(
             show_default=False,
         ),
     ] = None,
-    shards: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Patches made by `bracketflow shard`; may be given several times. Without it, "
-            "brackets are rendered and cut as the recipe says."
-        ),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Replace a value of the recipe, by its dotted key; may be given several times.",
-        ),
-    ] = None,
+    shards: Shards = None,
+    changes: Changes = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Training processes; as the recipe says by default.")
     ] = None,
     device: DeviceChoice = "auto",
-    as_list: Annotated[
-        bool, typer.Option("--list", help="Only list the recipes that ship.")
-    ] = False,
+    as_list: AsList = False,
 ) -> None:
     """Train a network by a recipe; the best weights so far are kept ready to use."""
     if as_list:
@@ -209,6 +214,74 @@ def train(
         device,
     )
     STDOUT.print(show.training_table(outcome, recipe, destination), soft_wrap=True)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  bracketflow ablate --list\n\n"
+    "  bracketflow ablate gammas --shards ~/shards --out ~/gammas\n\n"
+    "  bracketflow ablate gammas --shards ~/shards --out ~/gammas --only v --only vd --seeds 3\n\n"
+    "Running the same command again goes on where it was; the table tells of all that stands."
+)
+def ablate(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a study that ships (`bracketflow ablate --list`), or a TOML file.",
+            show_default=False,
+            metavar="STUDY",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or URI for trainings, tables and curves; ablation/STUDY by default.",
+            show_default=False,
+        ),
+    ] = None,
+    shards: Shards = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VARIANT", help="Train this one; may be given several times."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Train with so many seeds; as the study says.")
+    ] = None,
+    changes: Changes = None,
+    device: DeviceChoice = "auto",
+    as_list: AsList = False,
+) -> None:
+    """Train the variants of a study on the same patches, and compare them."""
+    if as_list:
+        STDOUT.print(show.studies_table([load_study(name) for name in study_names()]))
+        return
+    if study is None:
+        raise UsageError(
+            "option-invalid",
+            f"Name a study: {', '.join(study_names())}, or a TOML file. "
+            "`bracketflow ablate --list` says what they are.",
+        )
+    overrides = dict(_setting(text) for text in changes or ())
+    chosen = load_study(study).changed(overrides)
+    chosen.chosen(only or ())
+    chosen.check()  # before anything starts
+    from flows.ablate import run_ablation
+    from flows.server import ready_server
+
+    ready_server()
+    outcome = run_ablation(
+        study if study in study_names() else storage.absolute(study),
+        storage.absolute(out or str(Path("ablation", chosen.name))),
+        tuple(storage.absolute(folder) for folder in shards or ()),
+        overrides,
+        tuple(only or ()),
+        seeds,
+        device,
+    )
+    STDOUT.print(show.ablation_table(outcome), soft_wrap=True)
+    if outcome.failed:
+        STDERR.print(f"[red]Failed: {', '.join(outcome.failed)}.[/red] The table says why.")
+        raise typer.Exit(1)
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from flows import cli, training_cli
+from flows import ablate, cli, training_cli
 from pipeline.errors import CODES, UsageError
 from pipeline.recipe import recipe_names
+from pipeline.study import study_names
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def test_the_list_names_every_recipe(run):
     assert set(recipe_names()) <= first_words
 
 
+def test_the_list_names_every_study(run):
+    code, out, _ = run("ablate", "--list")
+    assert code == 0
+    first_words = {line.split()[0] for line in out.splitlines() if line.strip()}
+    assert set(study_names()) <= first_words
+
+
 @pytest.mark.parametrize(
     ("arguments", "error_code", "words"),
     [
@@ -45,6 +53,11 @@ def test_the_list_names_every_recipe(run):
         (["train", "ufm", "--set", "loss.gamma=x"], "recipe-invalid", "choose one of"),
         (["train", "ufm", "--set", "data.crop_px=900"], "recipe-invalid", "patch_px 250"),
         (["train", "ufm", "--set", "network.widht=1"], "recipe-invalid", "width"),
+        (["ablate"], "option-invalid", "Name a study"),
+        (["ablate", "gamma"], "study-invalid", "did you mean gammas"),
+        (["ablate", "gammas", "--only", "x"], "option-invalid", "vd"),
+        (["ablate", "gammas", "--set", "loss.gamma=v"], "study-invalid", "variants.v"),
+        (["ablate", "gammas", "--set", "network.width=0"], "recipe-invalid", "width"),
         (["shard", "{tmp}/nothing", "{tmp}/shards"], "source-missing", "nothing"),
         (["shard", "{tmp}", "{tmp}/shards"], "destination-invalid", "shards"),
         (["shard", "{tmp}", "{tmp}-out", "--patch-px", "3"], "option-invalid", "patch_px"),
@@ -63,6 +76,26 @@ def test_wrong_use_ends_with_2_before_anything_starts(
     assert error_code in CODES
     assert f"[{error_code}]" in err
     assert words in err
+
+
+@pytest.mark.parametrize(("failed", "code"), [((), 0), (("v/seed-0: loss-not-finite",), 1)])
+def test_a_study_with_a_failed_training_ends_with_1(run, tmp_path, monkeypatch, failed, code):
+    asked = []
+
+    def ablated(*arguments):
+        asked.append(arguments)
+        uris = dict.fromkeys(("table_uri", "report_uri", "curves_uri", "picture_uri"), "/x")
+        return ablate.AblationOutcome(rows=(), failed=failed, **uris)
+
+    monkeypatch.setattr("flows.server.ready_server", lambda: "")
+    monkeypatch.setattr(ablate, "run_ablation", ablated)
+    command = ["ablate", "gammas", "--only", "v", "--only", "vd", "--seeds", "3"]
+    options = ["--out", str(tmp_path), "--shards", "/s", "--set", "training.steps=60"]
+    left, _, err = run(*command, *options)
+    assert left == code
+    assert all(name in err for name in failed)
+    changes = {"training.steps": 60}
+    assert asked == [("gammas", str(tmp_path), ("/s",), changes, ("v", "vd"), 3, "auto")]
 
 
 @pytest.mark.parametrize(
