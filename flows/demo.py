@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from prefect import flow, task
+from collections.abc import Callable
+
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.fuse import fuse_archive
@@ -19,9 +21,11 @@ __all__ = ["run_demo"]
 
 
 @task(name="make-archive", cache_policy=NO_CACHE, persist_result=False)
-def make_archive_step(folder: str, *, brackets: int, plan: ArchivePlan) -> None:
+def make_archive_step(
+    folder: str, *, brackets: int, plan: ArchivePlan, log: Callable[[str], None]
+) -> None:
     """Render the demo archive; the same one that stands already is kept."""
-    with DemoProgress(brackets) as progress:
+    with DemoProgress(brackets, log=log) as progress:
         keep_or_make(
             storage.local_path(folder),
             brackets=brackets,
@@ -55,5 +59,5 @@ def run_demo(
     root = storage.absolute(folder)
     archive = storage.join(root, "archive")
     plan = ArchivePlan(seed=seed, megapixels=megapixels)
-    make_archive_step(archive, brackets=brackets, plan=plan)
+    make_archive_step(archive, brackets=brackets, plan=plan, log=get_run_logger().info)
     return fuse_archive(archive, storage.join(root, "fused"), settings, pool=pool)

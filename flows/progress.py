@@ -164,10 +164,21 @@ class TrainProgress(_Bar):
 
 
 class _Counter(_Bar):
-    """A transient line that counts; shown on a terminal only."""
+    """A transient line that counts; ``log`` gets one now and then where there is no terminal."""
 
-    def __init__(self, what: str, unit: str, total: int | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        unit: str,
+        total: int | None = None,
+        *,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
         console = _console()
+        self._log = log
+        self._logged = time.monotonic()
+        self._line = f"{what}: {{done:,}} {f'of {total:,} ' if total else ''}{unit}"
+        self._done = 0
         count = f"{{task.completed:,.0f}} {unit}"
         self._bar = Progress(
             SpinnerColumn(),
@@ -183,7 +194,12 @@ class _Counter(_Bar):
 
     def __call__(self, more: int = 1) -> None:
         """``more`` were done."""
+        self._done += more
         self._bar.update(self._task, advance=more)
+        now = time.monotonic()
+        if self._log is not None and self._bar.disable and now - self._logged >= _LOG_EVERY_S:
+            self._logged = now
+            self._log(self._line.format(done=self._done))
 
 
 class ScanProgress(_Counter):
@@ -210,5 +226,5 @@ class RenderProgress(_Counter):
 class DemoProgress(_Counter):
     """Brackets rendered for the demo."""
 
-    def __init__(self, total: int) -> None:
-        super().__init__("rendering", "brackets", total)
+    def __init__(self, total: int, *, log: Callable[[str], None]) -> None:
+        super().__init__("rendering", "brackets", total, log=log)

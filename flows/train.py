@@ -116,7 +116,7 @@ def generated_shards(out: str, data: DataSettings) -> str:
     archive, shards = storage.join(out, "archive"), storage.join(out, "shards")
     wanted = data.generate
     plan = ArchivePlan(seed=wanted.seed, megapixels=wanted.megapixels, broken_index=None)
-    make_archive_step(archive, brackets=wanted.brackets, plan=plan)
+    make_archive_step(archive, brackets=wanted.brackets, plan=plan, log=run_log())
     shard_archive(archive, shards, data.shard)
     return shards
 
