@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from model.fusion_model import TensorStack
+from model.losses.chroma import chroma_loss
 from model.losses.learned_gamma import LearnedGamma
 from model.losses.mef_ssim import color_mef_ssim_loss, mef_ssim_loss
 from model.losses.weighted_ssim import WeightedSsimLoss, weighted_ssim_loss
@@ -80,24 +81,29 @@ class LearnedGammaTerms(FusionTerms):
 
 
 class MefSsimTerms(FusionTerms):
-    """One less MEF-SSIM (``gray_ms3``), which is blind to colour and brightness; two more terms
+    """One less MEF-SSIM (``gray_ms3``), which is blind to colour and brightness; three more terms
     can speak for those.
 
     Args:
         color: How much one less the colour MEF-SSIM counts.
+        chroma: How much the distance from the frames' own colours counts,
+            :func:`model.losses.chroma.chroma_loss`.
         anchor: How much the brightness counts: mean absolute difference between the lumas (0..1)
             of the fusion and of Mertens' fusion, both averaged over 16 x 16 px.
     """
 
-    def __init__(self, color: float = 0.0, anchor: float = 0.0) -> None:
+    def __init__(self, color: float = 0.0, chroma: float = 0.0, anchor: float = 0.0) -> None:
         super().__init__()
         self.color = _amount("color", color)
+        self.chroma = _amount("chroma", chroma)
         self.anchor = _amount("anchor", anchor)
 
     def forward(self, fused: torch.Tensor, frames: torch.Tensor) -> Terms:
         terms: Terms = {"mef_ssim": (1.0, mef_ssim_loss(luma(fused), luma(frames).squeeze(2)))}
         if self.color:
             terms["color"] = (self.color, color_mef_ssim_loss(fused, frames))
+        if self.chroma:
+            terms["chroma"] = (self.chroma, chroma_loss(fused, frames))
         if self.anchor:
             ours, theirs = (_blurred(luma(x)) for x in (fused, fuse_mertens(frames)))
             terms["anchor"] = (self.anchor, (ours - theirs).abs().mean())
