@@ -12,12 +12,14 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.train import generated_shards, run_log, train_model
+from flows.progress import run_log
+from flows.train import generated_shards, train_model
 from pipeline import storage
 from pipeline.errors import UsageError
 from pipeline.evaluation import evaluation_of
 from pipeline.patches import PatchRef, open_patches
 from pipeline.pool import Device
+from pipeline.sharding.contents import contents_sha256
 from pipeline.study import Study, Trial, load_study
 from pipeline.study_plot import plot_curves
 from pipeline.study_report import study_report
@@ -28,6 +30,7 @@ from pipeline.study_table import (
     table_of,
     write_parquet,
 )
+from pipeline.training_folder import local_folder, take_study_folder
 from pipeline.training_manifest import finished_training
 
 __all__ = ["AblationOutcome", "run_ablation"]
@@ -56,6 +59,7 @@ class _Bench:
     study: Study
     out: str
     shards: tuple[str, ...]
+    contents: str
     validation: tuple[PatchRef, ...]
     device: Device
 
@@ -63,7 +67,7 @@ class _Bench:
         return storage.join(self.out, *trial.folder)
 
     def finished(self, trial: Trial) -> dict[str, Any] | None:
-        return finished_training(self.folder(trial), trial.recipe, self.shards)
+        return finished_training(self.folder(trial), trial.recipe, self.contents)
 
 
 @task(
@@ -147,7 +151,7 @@ def run_ablation(
 
     Args:
         study: name of a packaged study, or a path or URI that ends in ``.toml``.
-        out: folder for trainings, tables and curves.
+        out: local folder for trainings, tables and curves.
         shards: folders or URIs of patches; without any, brackets are rendered below ``out`` and
             cut as the study's recipe says.
         changes: dotted key -> value, in place of the recipe's own, for all variants.
@@ -164,12 +168,14 @@ def run_ablation(
         chosen = chosen.with_seeds(seeds)
     variants = chosen.chosen(only)
     chosen.check()
-    out = storage.absolute(out)
+    out = local_folder(out)
+    take_study_folder(out, rendering=not shards)
     places = tuple(map(storage.absolute, shards)) or (generated_shards(out, chosen.base.data),)
     bench = _Bench(
         study=chosen,
         out=out,
         shards=places,
+        contents=contents_sha256(places),
         validation=tuple(ref for uri in places for ref in open_patches(uri, "validation")),
         device=device,
     )

@@ -19,7 +19,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows import render_cli, show, training_cli
+from flows import render_cli, shard_cli, show, training_cli
 from flows.options import (
     STDERR,
     STDOUT,
@@ -287,6 +287,7 @@ def doctor() -> None:
         raise typer.Exit(4)
 
 
+app.add_typer(shard_cli.app)
 app.add_typer(training_cli.app)
 app.add_typer(render_cli.app)
 

@@ -16,6 +16,7 @@ from pipeline.runs import FailureBudget, Outcome
 from pipeline.settings import AlignMode
 
 __all__ = [
+    "RECIPE_HELP",
     "STDERR",
     "STDOUT",
     "Align",
@@ -31,6 +32,8 @@ __all__ = [
     "Workers",
     "finish",
 ]
+
+RECIPE_HELP = "Name of a recipe that ships (`bracketflow train --list`), or a TOML file."
 
 STDOUT = Console()
 STDERR = Console(stderr=True)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
+from prefect import get_run_logger
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,6 +30,7 @@ __all__ = [
     "RenderProgress",
     "ScanProgress",
     "TrainProgress",
+    "run_log",
 ]
 
 _LOG_EVERY_S = 30.0
@@ -228,3 +231,12 @@ class DemoProgress(_Counter):
 
     def __init__(self, total: int, *, log: Callable[[str], None]) -> None:
         super().__init__("rendering", "brackets", total, log=log)
+
+
+def run_log() -> Callable[[str], None]:
+    """The flow run's log; where that is silenced, as on the command line, stderr."""
+    logger = get_run_logger()
+    if logger.isEnabledFor(logging.INFO):
+        return logger.info
+    console = Console(stderr=True, markup=False, highlight=False)
+    return lambda line: console.print(line, soft_wrap=True)

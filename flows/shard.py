@@ -9,10 +9,9 @@ from dataclasses import replace
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.progress import CompareProgress, FuseProgress
+from flows.progress import CompareProgress, FuseProgress, run_log
 from flows.scan import scan_step
 from pipeline import storage
-from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
 from pipeline.chunks import work_chunk
 from pipeline.fleet import Fleet, open_fleet
@@ -30,6 +29,7 @@ from pipeline.sharding.planning import (
 from pipeline.sharding.settings import ShardSettings
 from pipeline.sharding.split_table import withdraw_split
 from pipeline.sharding.visiting import ShardJob
+from pipeline.sharding.without import look_at_all
 
 __all__ = ["shard_archive"]
 
@@ -39,9 +39,16 @@ _CHUNK = 2000  # brackets per Prefect task: few tasks, bounded driver memory
 @task(name="plan", cache_policy=NO_CACHE, persist_result=False)
 def plan_step(run: ShardRun, options: ScanOptions) -> ShardPlan:
     """Split by scene, and leave out the scenes that must not occur."""
-    others = [bracket for uri in run.without for bracket in find_brackets(uri, options).brackets]
     with CompareProgress() as progress:
-        return make_shard_plan(run, others, progress=progress)
+        known = look_at_all(run.without, options, progress=progress)
+        plan = make_shard_plan(run, known, progress=progress)
+    if (compared := plan.run.compared) is not None:
+        run_log()(
+            f"{compared.scenes} scenes of {', '.join(run.without)} were looked at"
+            + (f", {compared.dull} of them too dull to be known again" if compared.dull else "")
+            + f"; {compared.left_out} scenes of {run.source} occur there and are left out"
+        )
+    return plan
 
 
 @task(name="cut", task_run_name="cut-chunk-{number}", cache_policy=NO_CACHE, persist_result=False)
@@ -81,17 +88,18 @@ def shard_archive(
         shards: folder or URI for ``patches/``, ``split.parquet``, ``report/`` and ``catalog/``.
             It holds the patches of one source; of several, shard the folder above, or a list.
         settings: which patches; part of their key.
-        options: how to scan, the source and ``without`` alike.
+        options: how to scan; ``layout`` is the source's, ``without`` finds out its own.
         pool: how much of the Ray cluster to use; cutting takes CPUs alone.
         without: archives, catalogs or lists whose scenes must not occur, decided by image
-            content: brackets found there are skipped, and a note of their row says so.
+            content: brackets found there are skipped, and a note of their row says so. Single
+            photographs are looked at as well. The manifest says how many scenes it were.
 
     Returns:
         what became of the brackets; those that were cut are counted as ``fused``.
 
     Raises:
-        UsageError: bad options, nothing to work on, or ``dataset-too-small``.
-        PhotoError: a bracket of ``without`` cannot be read, so nobody knows what it shows.
+        UsageError: bad options, nothing to work on, ``dataset-too-small``, or
+            ``without-invalid``: nobody knows what something of ``without`` shows.
         InfrastructureError: Ray, disk or network failed, or the counts do not add up.
     """
     run = ShardRun(

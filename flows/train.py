@@ -3,29 +3,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from rich.console import Console
 
 from flows.demo import make_archive_step
-from flows.progress import TrainProgress
+from flows.progress import TrainProgress, run_log
 from flows.shard import shard_archive
 from model.objectives import FusionObjective
 from pipeline import storage
 from pipeline.demo.archive import ArchivePlan
-from pipeline.errors import UsageError
 from pipeline.pool import Device
 from pipeline.recipe import DataSettings, load_recipe, with_overrides
 from pipeline.recipe_model import check_model
 from pipeline.training import TrainOutcome, TrainRun, train
+from pipeline.training_folder import local_folder, take_training_folder
 from pipeline.training_manifest import write_training_manifest
 
-__all__ = ["generated_shards", "run_log", "train_model"]
+__all__ = ["generated_shards", "train_model"]
 
 
 @task(name="train", cache_policy=NO_CACHE, persist_result=False)
@@ -70,7 +67,7 @@ def train_model(
 
     Args:
         recipe: name of a packaged recipe, or a path or URI that ends in ``.toml``.
-        out: folder for weights, card, checkpoints, curve and pictures.
+        out: local folder for weights, card, checkpoints, curve and pictures.
         shards: folders or URIs of patches; without any, brackets are rendered below ``out`` and
             cut as the recipe says.
         overrides: dotted key -> value, in place of the recipe's own; the last word is ``workers``.
@@ -86,7 +83,8 @@ def train_model(
         changes["training.workers"] = workers
     chosen = with_overrides(load_recipe(recipe), changes)
     check_model(chosen)
-    out = storage.absolute(out)
+    out = local_folder(out)
+    take_training_folder(out, rendering=not shards)  # before anything is rendered into it
     run = TrainRun(
         recipe=chosen,
         shards=tuple(map(storage.absolute, shards)) or (generated_shards(out, chosen.data),),
@@ -105,26 +103,11 @@ def generated_shards(out: str, data: DataSettings) -> str:
         where the patches are.
 
     Raises:
-        UsageError: ``out`` is not local, or what :func:`flows.shard.shard_archive` raises.
+        UsageError: what :func:`flows.shard.shard_archive` raises.
     """
-    if not storage.is_local(out):
-        raise UsageError(
-            "option-invalid",
-            f"Brackets are rendered into a local folder only, not {out}; name another --out, or "
-            "give --shards.",
-        )
     archive, shards = storage.join(out, "archive"), storage.join(out, "shards")
     wanted = data.generate
     plan = ArchivePlan(seed=wanted.seed, megapixels=wanted.megapixels, broken_index=None)
     make_archive_step(archive, brackets=wanted.brackets, plan=plan, log=run_log())
     shard_archive(archive, shards, data.shard)
     return shards
-
-
-def run_log() -> Callable[[str], None]:
-    """The flow run's log; where that is silenced, as on the command line, stderr."""
-    logger = get_run_logger()
-    if logger.isEnabledFor(logging.INFO):
-        return logger.info
-    console = Console(stderr=True, markup=False, highlight=False)
-    return lambda line: console.print(line, soft_wrap=True)

@@ -1,41 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that make models: ``shard`` cuts patches, ``train`` and ``ablate`` use them."""
+"""The commands that make models out of patches: ``train`` and ``ablate``."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows import show
-from flows.options import (
-    STDERR,
-    STDOUT,
-    DeviceChoice,
-    Layout,
-    MaxFailures,
-    Source,
-    Threads,
-    Twins,
-    Workers,
-    finish,
-)
+from flows.options import RECIPE_HELP, STDERR, STDOUT, DeviceChoice
 from pipeline import storage
-from pipeline.archive.find import check_source
-from pipeline.archive.scan import ScanOptions
 from pipeline.errors import UsageError
-from pipeline.pool import PoolOptions
 from pipeline.recipe import load_recipe, recipe_names, with_overrides
 from pipeline.recipe_model import check_model
-from pipeline.runs import FailureBudget
-from pipeline.settings import AlignMode
-from pipeline.sharding.planning import check_shards
-from pipeline.sharding.settings import PairRule, ShardSettings
 from pipeline.study import load_study, study_names
+from pipeline.training_folder import local_folder
 
 __all__ = ["app"]
 
@@ -59,105 +41,6 @@ Shards = Annotated[
 
 AsList = Annotated[bool, typer.Option("--list", help="Only list those that ship.")]
 
-_RECIPE_HELP = "Name of a recipe that ships (`bracketflow train --list`), or a TOML file."
-
-
-@app.command(
-    epilog="Examples:\n\n"
-    "  bracketflow shard ~/Pictures ~/shards --recipe ufm\n\n"
-    "  bracketflow shard catalog.parquet ~/shards --patch-px 192 --max-side-px 1600\n\n"
-    "  bracketflow shard /data/SICE ~/shards --without /data/benchmark   (keep it clean)\n\n"
-    "Running the same command again continues where it was, or does nothing."
-)
-def shard(
-    source: Source,
-    shards: Annotated[
-        str,
-        typer.Argument(
-            help="Folder or URI that gets patches/, split.parquet, report/ and catalog/; outside "
-            "the source.",
-            show_default=False,
-        ),
-    ],
-    recipe: Annotated[str | None, typer.Option(help=f"Cut as it says. {_RECIPE_HELP}")] = None,
-    patch_px: Annotated[
-        int | None, typer.Option(help=f"Side of a patch; {ShardSettings.patch_px} by default.")
-    ] = None,
-    patches_per_bracket: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Most patches of a bracket; {ShardSettings.patches_per_bracket} by default."
-        ),
-    ] = None,
-    pair: Annotated[
-        PairRule | None,
-        typer.Option(
-            help="Frames of a patch: all (the default); under-over, the 2nd darkest and 2nd "
-            "brightest; extreme, the outermost two."
-        ),
-    ] = None,
-    min_contrast: Annotated[
-        float | None, typer.Option(help="Patches duller than this are left out, 0..0.5.")
-    ] = None,
-    max_side_px: Annotated[
-        int | None, typer.Option(help="Reduce frames to this long side before they are cut.")
-    ] = None,
-    validation_share: Annotated[
-        float | None, typer.Option(help="Share of the scenes kept for validation.")
-    ] = None,
-    test_share: Annotated[
-        float | None, typer.Option(help="Share of the scenes kept for tests.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides the split and the places.")] = None,
-    align: Annotated[
-        AlignMode | None, typer.Option(help="auto registers handheld brackets; off does not.")
-    ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Archive, catalog or list whose scenes must not occur, decided by image content; "
-            "may be given several times."
-        ),
-    ] = None,
-    layout: Layout = "auto",
-    twins: Twins = "jpeg",
-    workers: Workers = None,
-    threads: Threads = None,
-    max_failures: MaxFailures = "10%",
-) -> None:
-    """Cut the brackets of an archive into patches to train on."""
-    budget = FailureBudget.parse(max_failures)
-    given = {
-        "patch_px": patch_px,
-        "patches_per_bracket": patches_per_bracket,
-        "pair": pair,
-        "min_contrast": min_contrast,
-        "max_side_px": max_side_px,
-        "validation_share": validation_share,
-        "test_share": test_share,
-        "seed": seed,
-        "align": align,
-    }
-    base = ShardSettings() if recipe is None else load_recipe(recipe).data.shard
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    settings = replace(base, **changes)
-    source, shards = storage.absolute(source), storage.absolute(shards)
-    check_source(source)
-    check_shards(source, shards)
-    from flows.server import ready_server
-    from flows.shard import shard_archive
-
-    ready_server()
-    outcome = shard_archive(
-        source,
-        shards,
-        settings,
-        ScanOptions(layout=layout, twins=twins),
-        PoolOptions(workers=workers, threads_per_worker=threads),
-        tuple(storage.absolute(archive) for archive in without or ()),
-    )
-    finish(outcome, budget, fused="sharded")
-
 
 @app.command(
     epilog="Examples:\n\n"
@@ -169,13 +52,12 @@ def shard(
 )
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help=_RECIPE_HELP, show_default=False, metavar="RECIPE")
+        str | None, typer.Argument(help=RECIPE_HELP, show_default=False, metavar="RECIPE")
     ] = None,
     out: Annotated[
         str | None,
         typer.Option(
-            help="Folder or URI for weights, checkpoints, curve and pictures; training/RECIPE by "
-            "default.",
+            help="Local folder for weights, checkpoints and curve; training/RECIPE by default.",
             show_default=False,
         ),
     ] = None,
@@ -198,9 +80,11 @@ def train(
             "`bracketflow train --list` says what they are.",
         )
     overrides = dict(_setting(text) for text in changes or ())
+    if workers is not None:
+        overrides["training.workers"] = workers
     chosen = with_overrides(load_recipe(recipe), overrides)
     check_model(chosen)  # before anything starts
-    destination = storage.absolute(out or str(Path("training", chosen.name)))
+    destination = local_folder(out or str(Path("training", chosen.name)))
     from flows.server import ready_server
     from flows.train import train_model
 
@@ -210,8 +94,7 @@ def train(
         destination,
         tuple(storage.absolute(folder) for folder in shards or ()),
         overrides,
-        workers,
-        device,
+        device=device,
     )
     STDOUT.print(show.training_table(outcome, recipe, destination), soft_wrap=True)
 
@@ -235,7 +118,7 @@ def ablate(
     out: Annotated[
         str | None,
         typer.Option(
-            help="Folder or URI for trainings, tables and curves; ablation/STUDY by default.",
+            help="Local folder for trainings, tables and curves; ablation/STUDY by default.",
             show_default=False,
         ),
     ] = None,
@@ -265,13 +148,14 @@ def ablate(
     chosen = load_study(study).changed(overrides)
     chosen.chosen(only or ())
     chosen.check()  # before anything starts
+    destination = local_folder(out or str(Path("ablation", chosen.name)))
     from flows.ablate import run_ablation
     from flows.server import ready_server
 
     ready_server()
     outcome = run_ablation(
         study if study in study_names() else storage.absolute(study),
-        storage.absolute(out or str(Path("ablation", chosen.name))),
+        destination,
         tuple(storage.absolute(folder) for folder in shards or ()),
         overrides,
         tuple(only or ()),

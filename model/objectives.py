@@ -14,6 +14,7 @@ from model.contact_sheet import contact_sheet, lightness
 from model.fusion_network import Fusion, FusionNetwork
 from model.fusion_scores import FusionScores
 from model.fusion_terms import FusionTerms, build_terms
+from model.metrics.mef_ssim import LEAST_PX
 from model.networks import build_network
 
 __all__ = ["Batch", "FusionObjective", "Objective", "Step", "build_objective"]
@@ -41,11 +42,13 @@ class Objective(Protocol):
     ``network`` is what is trained, trainable parts of the loss included. The loop moves it to its
     device, puts a data-parallel wrapper or a running mean of it in its place, and switches it
     between training and evaluation; every method works with whatever stands there. ``headline``
-    names the figure of :meth:`evaluate` that decides which weights are best.
+    names the figure of :meth:`evaluate` that decides which weights are best. ``least_px`` is the
+    least side P of a patch that :meth:`step` and :meth:`evaluate` can do with.
     """
 
     network: nn.Module
     headline: str
+    least_px: int
 
     @property
     def frames(self) -> tuple[int, int | None]:
@@ -82,6 +85,7 @@ class FusionObjective:
     """
 
     headline = "gray_ms3"
+    least_px = LEAST_PX  # of the headline; every loss can do with less, or with the same
 
     def __init__(self, network: FusionNetwork, terms: FusionTerms) -> None:
         self.network: nn.Module = _Trained(network, terms)

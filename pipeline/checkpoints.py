@@ -3,7 +3,7 @@
 
 ``OUT/checkpoints/step-XXXXXXXX.pt`` holds tensors and plain values only, so that it loads without
 pickle's dangers. There is no state of a random generator in it: every step of a run seeds its
-own. The last two are kept, and the best.
+own. The last two are kept, and the best of each.
 """
 
 from __future__ import annotations
@@ -34,19 +34,21 @@ class Identity:
     """What a checkpoint must agree on with a run that goes on from it.
 
     ``network`` is the name and the options of the network, ``recipe`` what decides the result,
-    ``patches`` a hash of the keys of all patches.
+    ``patches`` a hash of the keys of all patches. ``contents`` is a hash of what the files of
+    patches hold and ``init`` that of the weights to begin with; "" where it is not known.
     """
 
     network: dict[str, Any]
     recipe: dict[str, Any]
     patches: str
+    contents: str = ""
+    init: str = ""
 
     def differences(self, other: Identity) -> list[str]:
-        """``key: this value, that value`` of all that differs."""
-        mine, theirs = (
-            _flat({"network": i.network, "recipe": i.recipe, "patches": i.patches})
-            for i in (self, other)
-        )
+        """``key: this value, that value`` of all that differs, as far as both know it."""
+        known = [key for key in ("contents", "init") if getattr(self, key) and getattr(other, key)]
+        keys = ["network", "recipe", "patches", *known]
+        mine, theirs = (_flat({key: getattr(i, key) for key in keys}) for i in (self, other))
         return [
             f"{key}: {mine.get(key, 'absent')}, {theirs.get(key, 'absent')}"
             for key in sorted(mine.keys() | theirs.keys())
@@ -110,8 +112,12 @@ class Store:
 
     folder: str
 
-    def save(self, checkpoint: Checkpoint) -> str:
+    def save(self, checkpoint: Checkpoint, *, best_before: int | None = None) -> str:
         """Write a checkpoint and delete those that are no longer needed; returns its URI.
+
+        Args:
+            checkpoint: the newest.
+            best_before: ``best_step`` of the one before it, which is needed should this one rot.
 
         Raises:
             InfrastructureError: ``disk-full`` or ``storage-failed``; the others are still there.
@@ -121,6 +127,8 @@ class Store:
         steps = self.steps()
         keep = {step for step in steps if step <= checkpoint.step}
         keep = {*sorted(keep)[-_KEEP:], checkpoint.best_step}
+        if best_before is not None:
+            keep.add(best_before)
         for step in steps:
             if step not in keep:  # later ones were damaged when the run went on before them
                 storage.delete(self._uri(step))
@@ -144,7 +152,8 @@ class Store:
             with storage.open_read(self._uri(step)) as handle:
                 return Checkpoint.decode(handle.read())
         except PhotoError as error:
-            raise ValueError(error.message) from error
+            gone = error.code == "file-missing"
+            raise ValueError("it is gone" if gone else f"unreadable: {error.code}") from error
 
     def newest(self, note: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole; ``note`` is told of those that are not.

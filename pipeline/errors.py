@@ -60,7 +60,8 @@ _USAGE_CODES: dict[str, str] = {
     "study-invalid": "An ablation study cannot be read, or compares what cannot be compared.",
     "checkpoint-invalid": "The checkpoints of a folder are damaged, or of another training.",
     "loss-not-finite": "The loss of a training step was no number.",
-    "shards-invalid": "A file of the patches to train on is missing or damaged.",
+    "shards-invalid": "Patches to train on are missing, damaged, or in two splits.",
+    "without-invalid": "Nobody can tell what an archive shows whose scenes must not occur.",
     "dataset-too-small": "There are too few scenes for the splits that were asked for.",
 }
 _LOCKED_CODES: dict[str, str] = {

@@ -170,23 +170,24 @@ def fuse_stack(model: FusionModel, stack: Stack, *, bits: int) -> Pixels:
 def frames_for(card: Card, stack: Stack) -> tuple[Stack, list[str]]:
     """The frames of a stack that a model has room for, and a note where they are not all.
 
-    Which ones is the rule of :func:`pipeline.choosing.few_frames`.
+    Which ones, and in which order, is the rule of :func:`pipeline.choosing.few_frames`: a network
+    for so many frames was trained on them dark to bright, and a list may name them otherwise.
     """
-    if card.max_frames is None or stack.count <= card.max_frames:
+    if card.max_frames is None:
         return stack, []
     chosen = few_frames(stack.frames, card.max_frames)
     times = stack.exposure_times_s
-    *most, last = (_ordinal(k + 1) for k in chosen)
-    return (
-        Stack(
-            frames=tuple(stack.frames[k] for k in chosen),
-            exposure_times_s=None if times is None else tuple(times[k] for k in chosen),
-        ),
-        [
-            f"{card.name} fuses {card.max_frames} frames: used {', '.join(most)} and {last} "
-            f"of {stack.count}"
-        ],
+    few = Stack(
+        frames=tuple(stack.frames[k] for k in chosen),
+        exposure_times_s=None if times is None else tuple(times[k] for k in chosen),
     )
+    if few.count == stack.count:
+        return few, []
+    *most, last = (_ordinal(k + 1) for k in chosen)
+    return few, [
+        f"{card.name} fuses {card.max_frames} frames: used {', '.join(most)} and {last} "
+        f"of {stack.count}"
+    ]
 
 
 def _ordinal(number: int) -> str:

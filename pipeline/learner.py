@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.objectives import Batch, Objective, Step
-from pipeline.errors import BracketflowError, UsageError
+from pipeline.errors import BracketflowError
+from pipeline.gpu_memory import StrandedError, gpu_memory
 from pipeline.optimising import Averaged, learning_rate, make_optimizer
 from pipeline.recipe import TrainingSettings
 from pipeline.training_team import Team
@@ -79,15 +80,15 @@ class Learner:
         Raises:
             NotFiniteError: see there.
             BracketflowError: what ``read`` raised on any worker, or ``recipe-invalid``.
+            StrandedError: this worker has not enough memory, and the others cannot be told.
         """
         batch = self._read(read)
         seed = np.random.SeedSequence([self._settings.seed, step, self._team.rank])
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-        found = self._forward(batch)
-        rate = learning_rate(self._settings, step)
-        loss = self._common(float(found.loss.detach()))
         self._optimizer.zero_grad(set_to_none=True)
-        found.loss.backward()  # type: ignore[no-untyped-call]
+        found, loss = self._forward(batch)
+        rate = learning_rate(self._settings, step)
+        self._backward(found.loss)
         norm = float(
             nn.utils.clip_grad_norm_(
                 self._network.parameters(), self._settings.clip_norm or math.inf
@@ -107,15 +108,44 @@ class Learner:
         error: BracketflowError | None = None
         batch: Batch = {}
         try:
-            batch = read()
+            with gpu_memory():
+                batch = {name: tensor.to(self._team.device) for name, tensor in read().items()}
         except BracketflowError as trouble:
             error = trouble
         # Before anything that workers do together: nobody must wait for one that has given up.
         if any(self._team.mean([float(error is not None)])):
             self._team.agree(error)
-        return {name: tensor.to(self._team.device) for name, tensor in batch.items()}
+        return batch
 
-    def _forward(self, batch: Batch) -> Step:
+    def _forward(self, batch: Batch) -> tuple[Step, float]:
+        """The step, and the mean loss of all workers, who learn here who of them has none."""
+        error: BracketflowError | None = None
+        found: Step | None = None
+        try:
+            found = self._step(batch)
+        except BracketflowError as trouble:
+            error = trouble
+        failed, mean = self._team.mean(
+            [float(error is not None), float(found.loss.detach()) if found else 0.0]
+        )
+        if failed:
+            self._team.agree(error)
+        assert found is not None
+        if not math.isfinite(mean):
+            raise NotFiniteError(f"the loss is {mean}")
+        return found, mean
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        try:
+            with gpu_memory():
+                loss.backward()  # type: ignore[no-untyped-call]
+        except BracketflowError as error:
+            if self._team.size == 1:
+                raise
+            # The others wait for this worker's gradients: only its death ends that.
+            raise StrandedError(error.message) from error
+
+    def _step(self, batch: Batch) -> Step:
         device = self._team.device.type
         autocast = (
             torch.autocast(device, torch.bfloat16)
@@ -124,24 +154,10 @@ class Learner:
         )
         self.objective.network = self._wrapped
         try:
-            with autocast:
+            with gpu_memory(), autocast:
                 return self.objective.step(batch)
-        except torch.OutOfMemoryError as error:
-            raise UsageError(
-                "recipe-invalid",
-                f"A batch of {self._settings.batch} patches on {self._team.size} worker(s) does "
-                "not fit into the GPU's memory; lower training.batch or data.crop_px, or take "
-                "more workers.",
-            ) from error
         finally:
             self.objective.network = self._network
-
-    def _common(self, loss: float) -> float:
-        """The mean loss of all workers."""
-        (mean,) = self._team.mean([loss])
-        if not math.isfinite(mean):
-            raise NotFiniteError(f"the loss is {mean}")
-        return mean
 
     @contextmanager
     def evaluating(self, *, alone: bool = False) -> Iterator[None]:

@@ -130,6 +130,11 @@ class TrainingSettings:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps} must be fewer than the {self.steps} steps"
             )
+        if self.batch % self.workers:
+            raise ValueError(
+                f"batch {self.batch} is not a multiple of the {self.workers} workers; each of them "
+                "takes an equal share of every batch"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,9 @@ import torch
 from model.objectives import Objective, build_objective
 from pipeline.errors import UsageError
 from pipeline.recipe import Recipe
+from pipeline.weights import load_initial
 
-__all__ = ["check_model", "objective_of"]
+__all__ = ["check_model", "check_px", "objective_of"]
 
 
 def objective_of(recipe: Recipe) -> Objective:
@@ -25,12 +26,13 @@ def objective_of(recipe: Recipe) -> Objective:
 
 
 def check_model(recipe: Recipe) -> None:
-    """Refuse a recipe whose network or loss cannot be made, or takes other numbers of frames.
+    """Refuse a recipe whose network or loss cannot be made, or takes other numbers of frames or
+    larger patches, or whose weights to begin with are of another network.
 
-    Nothing is computed and no memory is taken.
+    Nothing is computed, and no memory is taken unless there are such weights.
 
     Raises:
-        UsageError: ``recipe-invalid``.
+        UsageError: ``recipe-invalid`` or ``weights-invalid``.
     """
     with torch.device("meta"):
         objective = objective_of(recipe)
@@ -42,4 +44,25 @@ def check_model(recipe: Recipe) -> None:
             "recipe-invalid",
             f"Recipe {recipe.name}: data.frames {low}..{high} do not suit the network "
             f"{recipe.network['name']}, which takes {takes} frames.",
+        )
+    key = "data.shard.patch_px" if recipe.data.crop_px is None else "data.crop_px"
+    check_px(
+        objective, recipe.data.crop_px or recipe.data.shard.patch_px, f"{key} of {recipe.name}"
+    )
+    if recipe.training.init:
+        with torch.random.fork_rng(devices=[]):
+            load_initial(objective_of(recipe), recipe.training.init)
+
+
+def check_px(objective: Objective, side_px: int, where: str) -> None:
+    """Refuse patches that are too small for an objective.
+
+    Raises:
+        UsageError: ``recipe-invalid``.
+    """
+    if side_px < objective.least_px:
+        raise UsageError(
+            "recipe-invalid",
+            f"{where} is {side_px} px, but loss and scores need patches of {objective.least_px} px "
+            "at least; take larger ones.",
         )

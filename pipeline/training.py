@@ -25,16 +25,18 @@ from pipeline import storage
 from pipeline.batches import BatchSource, validation_plans
 from pipeline.checkpoints import Identity
 from pipeline.cluster import connect
-from pipeline.errors import UsageError
-from pipeline.patches import PatchRef, open_patches
+from pipeline.patches import PatchRef, open_patches, read_patch
 from pipeline.pool import Device
 from pipeline.recipe import Recipe
-from pipeline.recipe_model import objective_of
+from pipeline.recipe_model import check_px, objective_of
 from pipeline.settings import hash_of
-from pipeline.training_loop import Job
+from pipeline.sharding.contents import contents_sha256
+from pipeline.sharding.split_table import check_one_split
+from pipeline.training_folder import local_folder, take_training_folder
+from pipeline.training_job import Job
 from pipeline.training_plan import plan_training
 from pipeline.training_workers import fit
-from pipeline.weights import WEIGHTS, load_initial
+from pipeline.weights import WEIGHTS, initial_sha256, load_initial
 
 __all__ = ["Progress", "TrainOutcome", "TrainRun", "train"]
 
@@ -60,7 +62,7 @@ class TrainRun:
     Args:
         recipe: everything that decides the result.
         shards: folders or URIs of patches; all of them together are trained on.
-        out: the run's folder, local or shared by all nodes. What is there is gone on from.
+        out: the run's folder, local and shared by all nodes. What is there is gone on from.
         device: ``auto`` takes GPUs where the cluster has some.
         objective: makes the objective, in every worker; by default the recipe's.
         max_failures: how many deaths of workers are made up for before it is given up.
@@ -80,7 +82,9 @@ class TrainOutcome:
 
     ``best`` are the figures after ``best_step`` steps, which is what ``weights_path`` holds.
     ``seconds`` were spent in all, also by attempts before this one. ``resumed_from`` is the step
-    of the checkpoint that was gone on from, or None. ``notes`` tell of trouble on the way.
+    of the checkpoint that was gone on from, or None. ``contents`` is the hash of the patches and
+    ``init_sha256`` that of the weights it began with ("": none). ``notes`` tell of trouble on the
+    way.
     """
 
     best: dict[str, float]
@@ -92,6 +96,8 @@ class TrainOutcome:
     resumed_from: int | None
     device: str
     workers: int
+    contents: str
+    init_sha256: str
     notes: tuple[str, ...] = ()
 
 
@@ -100,17 +106,13 @@ def train(run: TrainRun, progress: Progress) -> TrainOutcome:
 
     Raises:
         UsageError: ``recipe-invalid``, ``shards-invalid``, ``checkpoint-invalid``,
-            ``weights-invalid``, ``loss-not-finite`` or ``option-invalid``.
+            ``weights-invalid``, ``loss-not-finite``, ``option-invalid`` or
+            ``destination-invalid``.
         InfrastructureError: ``disk-full``, ``storage-failed`` or ``ray-failed``.
     """
     settings = run.recipe.training
-    if settings.batch % settings.workers:
-        raise UsageError(
-            "recipe-invalid",
-            f"training.batch {settings.batch} is not a multiple of the {settings.workers} "
-            "workers; each of them takes an equal share of every batch.",
-        )
     job = _job(run)
+    take_training_folder(job.out)
     job.store.newest_of(job.identity, note=lambda _: None)
     with connect(object_store_bytes=_STORE_BYTES) as resources:
         plan = plan_training(resources, workers=settings.workers, device=run.device)
@@ -127,13 +129,15 @@ def train(run: TrainRun, progress: Progress) -> TrainOutcome:
         resumed_from=ended.resumed_from,
         device=ended.device,
         workers=plan.workers,
+        contents=job.identity.contents,
+        init_sha256=job.identity.init,
         notes=tuple(ended.notes),
     )
 
 
 def _job(run: TrainRun) -> Job:
     """Everything that can be wrong with what was asked for is found here, before Ray starts."""
-    recipe = run.recipe
+    recipe, out = run.recipe, local_folder(run.out)
     training, data = recipe.training, recipe.data
     build = run.objective or partial(objective_of, recipe)
     init = training.init
@@ -144,7 +148,12 @@ def _job(run: TrainRun) -> Job:
     if init:
         load_initial(objective, init)
     _, network = objective.export()
-    refs, validation = (_open(run.shards, split) for split in ("train", "validation"))
+    shards = tuple(map(storage.absolute, run.shards))
+    check_one_split(shards)
+    refs, validation = (_open(shards, split) for split in ("train", "validation"))
+    for ref in (*refs[:1], *validation[:1]):
+        side = recipe.data.crop_px or read_patch(ref).frames.shape[-1]
+        check_px(objective, side, f"The patch {ref.key} of the shards")
     return Job(
         recipe=recipe,
         objective=build,
@@ -166,12 +175,14 @@ def _job(run: TrainRun) -> Job:
             network=network,
             recipe=recipe.decisive,
             patches=hash_of([[ref.key for ref in refs], [ref.key for ref in validation]]),
+            contents=contents_sha256(shards),
+            init=initial_sha256(init),
         ),
-        out=storage.absolute(run.out),
+        out=out,
         init=init,
     )
 
 
 def _open(shards: tuple[str, ...], split: str) -> tuple[PatchRef, ...]:
-    found = (ref for uri in shards for ref in open_patches(storage.absolute(uri), split))
+    found = (ref for uri in shards for ref in open_patches(uri, split))
     return tuple(sorted(found, key=lambda ref: (ref.key, ref.uri)))

@@ -12,79 +12,26 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
 
 import torch
 
-from model.objectives import Batch, Objective
+from model.objectives import Batch
 from pipeline import storage
-from pipeline.batches import BatchPlan, BatchSource
-from pipeline.checkpoints import Checkpoint, Identity, Store
+from pipeline.checkpoints import Checkpoint
 from pipeline.errors import BracketflowError, UsageError
+from pipeline.gpu_memory import gpu_memory
 from pipeline.learner import Learner, NotFiniteError
-from pipeline.recipe import Recipe
+from pipeline.training_job import Batches, Ended, Job, Listener
 from pipeline.training_log import TrainingLog
 from pipeline.training_team import Team
 from pipeline.validation import read_ahead, validate
-from pipeline.weights import WEIGHTS, TrainingFacts, publish, read_weights
+from pipeline.weights import TrainingFacts, is_published, publish
 
-__all__ = ["BAD_BATCH", "Batches", "Ended", "Job", "Listener", "run_loop"]
+__all__ = ["BAD_BATCH", "run_loop"]
 
 BAD_BATCH = "bad-batch.json"
 _LOG_EVERY = 10
 _TELL_EVERY_S = 1.0
-
-Batches = Callable[[int, int], Generator[Batch, None, None]]
-"""This worker's part of the batches ``start`` to ``stop - 1``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What every worker of a training is given.
-
-    ``objective`` makes a new objective, ``source`` is what to train on, ``validation`` what to
-    validate with, ``out`` the run's folder, ``init`` what weights to begin with ("" for none).
-    """
-
-    recipe: Recipe
-    objective: Callable[[], Objective]
-    source: BatchSource
-    validation: tuple[BatchPlan, ...]
-    identity: Identity
-    out: str
-    init: str = ""
-
-    @property
-    def store(self) -> Store:
-        """Where the checkpoints are."""
-        return Store(storage.join(self.out, "checkpoints"))
-
-
-class Listener(Protocol):
-    """Is told how a training goes: by its first worker; ``reported`` is called on all of them."""
-
-    def step(self, step: int, *, loss: float, lr: float) -> None: ...
-    def validated(self, step: int, figures: dict[str, float]) -> None: ...
-    def reported(self, figures: dict[str, float]) -> None: ...
-
-
-@dataclass(kw_only=True)
-class Ended:
-    """How a training ended, or why it could not.
-
-    ``best`` are the figures of the validation after ``best_step`` steps, whose weights ship.
-    """
-
-    step: int = 0
-    best: dict[str, float] = field(default_factory=dict)
-    best_step: int = 0
-    stopped: Literal["steps", "patience"] = "steps"
-    seconds: float = 0.0
-    device: str = ""
-    resumed_from: int | None = None
-    notes: list[str] = field(default_factory=list)
-    error: BracketflowError | None = None
 
 
 def run_loop(job: Job, team: Team, batches: Batches, listener: Listener) -> Ended:
@@ -112,6 +59,8 @@ class _Loop:
         ended.device = torch.cuda.get_device_name(team.device) if cuda else "CPU"
         self._learner = Learner(job.objective, self._settings, team)
         self._stale = 0
+        self._best_before: int | None = None
+        self._best_lost = False
         self._began = time.perf_counter()
         self._told = -math.inf
         self._sums: dict[str, list[float]] = {}
@@ -127,7 +76,7 @@ class _Loop:
             else None
         )
         try:
-            if self._ended.resumed_from is None:
+            if self._ended.resumed_from is None or self._best_lost:
                 self._validate(log)
             with closing(batches(start, steps)) as stream:
                 while self._ended.step < steps and not self._out_of_patience:
@@ -183,31 +132,35 @@ class _Loop:
                 self._on_first(lambda: self._learner.initialise(self._job.init))
             return 0
         self._ended.best, self._ended.best_step = checkpoint.best, checkpoint.best_step
-        self._on_first(self._mend_weights)
+        standing: list[bool] = []
+        self._on_first(lambda: standing.append(self._mend_weights()))
+        (stands,) = self._team.from_first(standing)
+        if not stands:
+            self._ended.best, self._best_lost = {}, True
+        self._best_before = checkpoint.best_step
         self._learner.restore(checkpoint.network, checkpoint.optimizer, checkpoint.averaged)
         self._stale = checkpoint.stale
         self._began -= checkpoint.seconds
         self._ended.step = self._ended.resumed_from = checkpoint.step
         return checkpoint.step
 
-    def _mend_weights(self) -> None:
-        """Publish the best weights, should a run have died just before it did."""
+    def _mend_weights(self) -> bool:
+        """Publish the best weights, should a run have died before it did; False: they are lost."""
+        step = self._ended.best_step
+        if is_published(self._job.out, step):
+            return True
         try:
-            _, metadata = read_weights(storage.join(self._job.out, WEIGHTS))
-            if metadata.get("step") == str(self._ended.best_step):
-                return
-        except UsageError:
-            pass
-        try:
-            best = self._job.store.load(self._ended.best_step)
+            best = self._job.store.load(step)
         except ValueError as error:
-            raise UsageError(
-                "checkpoint-invalid",
-                f"The best checkpoint is needed for its weights, but {error}; delete "
-                f"{self._job.store.folder} to train from the start.",
-            ) from error
+            self._note(
+                f"The best weights so far, of step {step}, are lost: they are not in "
+                f"{self._job.out}, and their checkpoint cannot be used ({error}). The best are "
+                "looked for anew from here on."
+            )
+            return False
         self._learner.restore(best.network, best.optimizer, best.averaged)
         self._publish(best.seconds)
+        return True
 
     def _update(self, stream: Generator[Batch, None, None]) -> None:
         step = self._ended.step
@@ -248,11 +201,16 @@ class _Loop:
         """Validate, write everything down, and keep a checkpoint and the best weights."""
         objective, plans = self._learner.objective, self._job.validation
         crop_px = self._job.source.crop_px
+        sheets: list[torch.Tensor] = []
+
+        def draw() -> None:
+            (batch,) = read_ahead(plans[:1], self._team.device, crop_px=crop_px)
+            with gpu_memory():
+                sheets.append(objective.picture(batch))
+
         with self._learner.evaluating():
             figures = validate(objective, plans, self._team, crop_px=crop_px)
-            if log is not None:
-                (batch,) = read_ahead(plans[:1], self._team.device, crop_px=crop_px)
-                sheet = objective.picture(batch)
+            self._on_first(draw)
         best = self._ended.best.get(objective.headline, math.nan)
         better = math.isnan(best) or figures[objective.headline] > best
         self._stale = 0 if better else self._stale + 1
@@ -262,9 +220,10 @@ class _Loop:
         def keep() -> None:
             assert log is not None
             log.add(self._ended.step, "validation", figures, self._seconds())
-            log.picture(self._ended.step, sheet)
+            log.picture(self._ended.step, *sheets)
             log.write()
-            self._job.store.save(self._checkpoint())
+            self._job.store.save(self._checkpoint(), best_before=self._best_before)
+            self._best_before = self._ended.best_step
             if better:
                 self._publish(self._seconds())
             self._listener.validated(self._ended.step, figures)

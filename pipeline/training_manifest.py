@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +13,7 @@ from pipeline.errors import PhotoError
 from pipeline.recipe import Recipe
 from pipeline.runs import git_revision, versions
 from pipeline.training import TrainOutcome, TrainRun
+from pipeline.weights import initial_sha256
 
 __all__ = ["finished_training", "write_training_manifest"]
 
@@ -39,11 +39,17 @@ def write_training_manifest(run: TrainRun, outcome: TrainOutcome) -> str:
     return uri
 
 
-def finished_training(out: str, recipe: Recipe, shards: Sequence[str]) -> dict[str, Any] | None:
+def finished_training(out: str, recipe: Recipe, contents: str) -> dict[str, Any] | None:
     """The manifest of a training that ended in ``out``; None unless it was by this recipe, on these
-    shards.
+    patches and from the same weights.
+
+    Args:
+        out: URI of the training's folder.
+        recipe: what is asked for.
+        contents: of the shards, :func:`pipeline.sharding.contents.contents_sha256`.
 
     Raises:
+        UsageError: ``weights-invalid``, the weights to begin with cannot be read.
         InfrastructureError: ``storage-failed``.
     """
     try:
@@ -51,6 +57,10 @@ def finished_training(out: str, recipe: Recipe, shards: Sequence[str]) -> dict[s
             facts = json.loads(handle.read())
     except (PhotoError, ValueError):
         return None  # none, or a damaged one: the training goes on from its checkpoints
-    wanted = {"recipe_sha256": recipe.sha256, "shards": list(shards)}
+    wanted = {
+        "recipe_sha256": recipe.sha256,
+        "contents": contents,
+        "init_sha256": initial_sha256(recipe.training.init),
+    }
     known = isinstance(facts, dict) and facts.items() >= wanted.items()
     return facts if known else None

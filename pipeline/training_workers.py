@@ -21,16 +21,18 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipeline import storage
 from pipeline.errors import InfrastructureError
+from pipeline.gpu_memory import StrandedError, too_large
 from pipeline.runs import new_run_id
 from pipeline.streaming import ReaderPlan, data_context, stream_batches
-from pipeline.training_loop import Ended, Job, Listener, run_loop
+from pipeline.training_job import Ended, Job, Listener
+from pipeline.training_loop import run_loop
 from pipeline.training_plan import TrainingPlan
 from pipeline.training_team import Team
 
 __all__ = ["fit"]
 
 _POLL_S = 0.3
-_RAY_FOLDER = "ray"  # Ray Train's own notes; gone when a training ends
+_RAY_FOLDER = ".bracketflow-ray-"  # Ray Train's own notes; gone when the run ends
 
 
 def fit(job: Job, plan: TrainingPlan, progress: Any, *, max_failures: int) -> Ended:
@@ -41,6 +43,7 @@ def fit(job: Job, plan: TrainingPlan, progress: Any, *, max_failures: int) -> En
         max_failures: how often workers may die.
 
     Raises:
+        UsageError: ``recipe-invalid``, a worker died of a batch that is too large for it.
         InfrastructureError: ``ray-failed``.
     """
     mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1).remote()
@@ -49,7 +52,8 @@ def fit(job: Job, plan: TrainingPlan, progress: Any, *, max_failures: int) -> En
         cpus_per_reader=plan.cpus_per_reader,
         store_bytes=_store_bytes(plan.workers),
     )
-    folder = storage.local_path(storage.join(job.out, _RAY_FOLDER))
+    name = new_run_id()  # under an old name Ray would go on from its own checkpoints
+    folder = storage.local_path(storage.join(job.out, _RAY_FOLDER + name))
     trainer = TorchTrainer(
         _work,  # type: ignore[arg-type]
         train_loop_config={"job": job, "plan": plan, "readers": readers, "mailbox": mailbox},
@@ -60,8 +64,7 @@ def fit(job: Job, plan: TrainingPlan, progress: Any, *, max_failures: int) -> En
             resources_per_worker={"CPU": plan.cpus_per_worker} | ({"GPU": 1} if plan.gpu else {}),
         ),
         run_config=RunConfig(
-            # A name of its own: under an old one Ray would go on from its own checkpoints.
-            name=new_run_id(),
+            name=name,
             storage_path=str(folder),
             failure_config=FailureConfig(max_failures=max_failures),
         ),
@@ -109,6 +112,8 @@ class _Fitting:
         if self.ended is not None:
             return self.ended
         if self.error is None or isinstance(self.error, TrainingFailedError | RayError):
+            if StrandedError.__name__ in str(self.error):  # it holds the workers' tracebacks
+                raise too_large() from self.error
             lines = str(self.error).strip().splitlines()
             raise InfrastructureError(
                 "ray-failed",

@@ -11,6 +11,7 @@ import torch
 from model.objectives import Batch, Objective
 from pipeline.batches import BatchPlan, read_validation_batch
 from pipeline.errors import BracketflowError
+from pipeline.gpu_memory import gpu_memory
 from pipeline.prefetch import one_ahead
 from pipeline.training_team import Team
 
@@ -23,16 +24,17 @@ def validate(
     """The mean of every figure over all patches, the same whatever the number of workers.
 
     Raises:
-        BracketflowError: a batch cannot be read, on any worker.
+        BracketflowError: a batch cannot be read, or needs too much memory, on any worker.
     """
     mine = plans[team.rank :: team.size]
     figures: dict[int, dict[str, list[float]]] = {}
     error: BracketflowError | None = None
     try:
-        for plan, batch in zip(mine, read_ahead(mine, team.device, crop_px=crop_px), strict=True):
-            with torch.no_grad():
+        batches = read_ahead(mine, team.device, crop_px=crop_px)
+        with gpu_memory(), torch.no_grad():
+            for plan, batch in zip(mine, batches, strict=True):
                 found = objective.evaluate(batch)
-            figures[plan.step] = {name: values.tolist() for name, values in found.items()}
+                figures[plan.step] = {name: values.tolist() for name, values in found.items()}
     except BracketflowError as trouble:
         error = trouble
     team.agree(error)

@@ -14,7 +14,7 @@ from pipeline.errors import BracketflowError, InfrastructureError, PhotoError
 from pipeline.planning import base_row, unexpected
 from pipeline.report.schema import Row
 
-__all__ = ["Clock", "alignment_columns", "visit_row"]
+__all__ = ["Clock", "alignment_columns", "blamed", "visit_row"]
 
 
 class Clock:
@@ -59,20 +59,28 @@ def visit_row(
     clock = Clock()
     try:
         columns = {"status": "fused"} | dict(work(clock))
-    except InfrastructureError:
-        raise
-    except BracketflowError as error:
-        columns = _failure(error, clock.stage)
-    except MemoryError:
-        too_large = PhotoError(
+    except Exception as error:  # the run goes on; the row names what to report
+        columns = _failure(blamed(error, bracket), clock.stage)
+    return base_row(bracket, run_id=run_id, worker=worker, **dict(common) | clock.seconds | columns)
+
+
+def blamed(error: Exception, bracket: Bracket) -> BracketflowError:
+    """What a bracket's row says of whatever went wrong with it.
+
+    Raises:
+        InfrastructureError: it is that; no photograph is to blame.
+    """
+    if isinstance(error, InfrastructureError):
+        raise error
+    if isinstance(error, BracketflowError):
+        return error
+    if isinstance(error, MemoryError):
+        return PhotoError(
             "out-of-memory",
             f"The bracket of {bracket.frames[0].path} does not fit into memory; use fewer "
             "--workers, or a machine with more of it.",
         )
-        columns = _failure(too_large, clock.stage)
-    except Exception as error:  # the run goes on; the row names what to report
-        columns = _failure(unexpected(error, bracket), clock.stage)
-    return base_row(bracket, run_id=run_id, worker=worker, **dict(common) | clock.seconds | columns)
+    return unexpected(error, bracket)
 
 
 def alignment_columns(alignment: Alignment) -> dict[str, Any]:

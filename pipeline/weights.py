@@ -15,11 +15,20 @@ from model.objectives import Objective
 from model.weights_file import pack_weights, packaged_weights, unpack_weights
 from model.zoo import Card
 from pipeline import storage
-from pipeline.errors import UsageError
+from pipeline.errors import PhotoError, UsageError
 from pipeline.models import CARD, SUFFIX, read_file
 from pipeline.recipe import Recipe
 
-__all__ = ["CARD", "WEIGHTS", "TrainingFacts", "load_initial", "publish", "read_weights"]
+__all__ = [
+    "CARD",
+    "WEIGHTS",
+    "TrainingFacts",
+    "initial_sha256",
+    "is_published",
+    "load_initial",
+    "publish",
+    "read_weights",
+]
 
 WEIGHTS = f"weights{SUFFIX}"
 
@@ -47,16 +56,30 @@ def read_weights(path_or_name: str) -> tuple[dict[str, torch.Tensor], dict[str, 
         UsageError: ``weights-invalid``.
     """
     try:
-        if not path_or_name.endswith(SUFFIX):
-            return unpack_weights(packaged_weights(path_or_name))
-        return unpack_weights(read_file(storage.absolute(path_or_name)))
-    except FileNotFoundError as error:
-        raise UsageError(
-            "weights-invalid", f"{error}. A file of your own must end in {SUFFIX}."
-        ) from error
+        return unpack_weights(_content(path_or_name))
     except ValueError as error:
         raise UsageError(
             "weights-invalid", f"The weights {path_or_name} cannot be read: {error}"
+        ) from error
+
+
+def initial_sha256(path_or_name: str) -> str:
+    """Hex SHA-256 of a weights file, as :func:`read_weights` finds it; "" for no name at all.
+
+    Raises:
+        UsageError: ``weights-invalid``.
+    """
+    return storage.sha256_of(_content(path_or_name)) if path_or_name else ""
+
+
+def _content(path_or_name: str) -> bytes:
+    try:
+        if not path_or_name.endswith(SUFFIX):
+            return packaged_weights(path_or_name)
+        return read_file(storage.absolute(path_or_name))
+    except FileNotFoundError as error:
+        raise UsageError(
+            "weights-invalid", f"{error}. A file of your own must end in {SUFFIX}."
         ) from error
 
 
@@ -114,6 +137,19 @@ def publish(out: str, objective: Objective, recipe: Recipe, facts: TrainingFacts
     text = json.dumps(asdict(card), indent=2, ensure_ascii=False)
     storage.write_atomic(storage.join(out, CARD), (text + "\n").encode("utf-8"))
     return uri
+
+
+def is_published(out: str, step: int) -> bool:
+    """Whether weights and card of that step stand in ``out``, whole and belonging together."""
+    try:
+        data = read_file(storage.join(out, WEIGHTS))
+        _, metadata = unpack_weights(data)
+        with storage.open_read(storage.join(out, CARD)) as handle:
+            card = json.loads(handle.read())
+    except (UsageError, PhotoError, ValueError):
+        return False
+    known = isinstance(card, dict) and card.get("weights_sha256") == storage.sha256_of(data)
+    return known and metadata.get("step") == str(step)
 
 
 def _card(

@@ -20,19 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archive.scenes import scene_name
+from pipeline.archive.shot import RADIANCE_EXTENSIONS, extension
 from pipeline.bracket import Bracket, Pixels
-from pipeline.errors import PhotoError
+from pipeline.errors import BracketflowError, PhotoError
+from pipeline.images.reading import read_photo, read_radiance
 from pipeline.stacks import read_bracket
+from pipeline.visits import blamed
 
 __all__ = [
     "SAME_SCENE_INLIERS",
     "Features",
+    "Looked",
     "Overlap",
     "Seen",
     "compare",
     "count_inliers",
     "features_of",
-    "find_overlaps",
     "look_at",
     "quick_picture",
     "same_scene_pairs",
@@ -51,6 +54,8 @@ _FEATURES = 800
 _CONTRAST = 0.03  # SIFT's own threshold, lowered: an equalised picture still has quiet corners
 _RATIO = 0.8  # Lowe 2004, section 7.1
 _REPROJECTION_PX = 5.0
+_EACH_ALONE = ("frames-differ-in-size", "frames-identical")
+_LIGHTS = (1 / 16, 1 / 4, 1.0, 4.0)  # exposures of a linear picture, around a grey median
 _LEAST_MATCHES = 6  # a homography takes four: fewer than six prove nothing
 
 
@@ -79,57 +84,50 @@ class Overlap:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A bracket, and the features of its pictures."""
+    """A bracket or a single, and the features of its pictures."""
 
     bracket: Bracket
     features: Features
 
-
-def find_overlaps(brackets: Iterable[Bracket], others: Iterable[Bracket]) -> list[Overlap]:
-    """All pairs of brackets and others that show the same scene, the surest first.
-
-    Every bracket is read once; a pair takes about 5 ms on one core.
-
-    Raises:
-        PhotoError: one of ``others`` cannot be read, so nobody knows what it shows.
-        InfrastructureError: ``storage-failed``.
-    """
-    return compare(look_at(brackets, must=False), look_at(others))
+    @property
+    def telling(self) -> bool:
+        """Whether there is enough in the pictures to know them again by."""
+        return len(self.features.points) >= _LEAST_MATCHES
 
 
-def look_at(
-    brackets: Iterable[Bracket],
-    *,
-    must: bool = True,
-    progress: Callable[[], None] | None = None,
-) -> list[Seen]:
-    """Read brackets for comparison, each once; singles are passed over.
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What was seen of some brackets, and which of them could not be read, and why."""
 
-    What is kept of a bracket is at most 0.4 MB, whatever its size.
+    seen: tuple[Seen, ...]
+    failed: tuple[tuple[Bracket, BracketflowError], ...]
+
+
+def look_at(brackets: Iterable[Bracket], *, progress: Callable[[], None] | None = None) -> Looked:
+    """Read brackets and singles for comparison, each once; one frame is enough to be known by.
+
+    What is kept of a bracket is at most 0.4 MB, whatever its size. Frames that do not fit each
+    other are looked at one by one.
 
     Args:
-        brackets: what to look at.
-        must: whether one that cannot be read is an error; else it is passed over.
+        brackets: what to look at; singles may be linear pictures.
         progress: called once for each bracket.
 
     Raises:
-        PhotoError: what :func:`pipeline.stacks.read_bracket` says of a bracket.
         InfrastructureError: ``storage-failed``.
     """
-    seen = []
+    seen: list[Seen] = []
+    failed: list[tuple[Bracket, BracketflowError]] = []
     for bracket in brackets:
         if progress is not None:
             progress()
-        if bracket.kind != "bracket":
-            continue
         try:
-            frames = read_bracket(bracket).stack.frames
-        except PhotoError:
-            if must:
-                raise
-            continue
-        seen.append(Seen(bracket=bracket, features=features_of(frames)))
-    return seen
+            seen += [
+                Seen(bracket=bracket, features=features_of(frames)) for frames in _views(bracket)
+            ]
+        except Exception as error:  # one photograph costs one row, whatever its decoder does
+            failed.append((bracket, blamed(error, bracket)))
+    return Looked(seen=tuple(seen), failed=tuple(failed))
 
 
 def compare(seen: Iterable[Seen], others: Sequence[Seen]) -> list[Overlap]:
@@ -175,6 +173,30 @@ def quick_picture(frames: Sequence[Pixels]) -> NDArray[np.uint8]:
     grey = cv2.cvtColor(fused, cv2.COLOR_RGB2GRAY)
     equal: Any = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
     return np.asarray(equal, np.uint8)
+
+
+def _views(bracket: Bracket) -> list[Sequence[Pixels]]:
+    """The frames of a bracket, those in one list that show the same at one size."""
+    if len(bracket.frames) > 1:
+        try:
+            return [read_bracket(bracket).stack.frames]
+        except PhotoError as error:
+            if error.code not in _EACH_ALONE:
+                raise
+    return [_picture(frame.uri) for frame in bracket.frames]
+
+
+def _picture(uri: str) -> Sequence[Pixels]:
+    """One picture, at several exposures if it is linear."""
+    if extension(uri) not in RADIANCE_EXTENSIONS:
+        return [read_photo(uri).pixels]
+    radiance = np.maximum(np.nan_to_num(read_radiance(uri), posinf=0.0), 0)
+    lit = radiance[radiance > 0]
+    grey = 0.18 / max(float(np.median(lit)) if lit.size else 1.0, 1e-30)
+    return [
+        (np.clip(radiance * np.float32(grey * light), 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+        for light in _LIGHTS
+    ]
 
 
 def features_of(frames: Sequence[Pixels]) -> Features:

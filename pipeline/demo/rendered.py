@@ -3,7 +3,9 @@
 
 ``OUT/archive/<picture>/IMG_0001.JPG`` are the frames, ``OUT/truth/<picture>/0.exr`` the radiance
 of each bracket and ``OUT/truth/<picture>.json`` how it was taken; ``OUT/catalog.parquet`` names
-brackets and truth together. The same request at the same place goes on where it was.
+brackets and truth together. The same request at the same place goes on where it was; what was
+made of a picture that has changed since gives way, and what was made of one that is gone stays
+where it is, but is in the catalog no more.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from pipeline.planning import check_destination
 __all__ = ["Failure", "Rendered", "find_pictures", "render_pictures"]
 
 _REQUEST = "render.json"
-_VERSION = 1  # raised by hand when the same request gives other frames
+_VERSION = 2  # raised by hand when the same request gives other frames, or other names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ def render_pictures(
         try:
             truth = _standing(out, picture)
             kept += truth is not None
-            truths[_folder(picture.path)] = truth or _render(out, picture, settings, limits)
+            truths[picture.path] = truth or _render(out, picture, settings, limits)
         except PhotoError as error:
             failures.append(Failure(path=picture.path, code=error.code, message=error.message))
         except MemoryError:
@@ -114,8 +116,7 @@ def render_pictures(
             progress(number, len(pictures))
     archive, catalog = storage.join(out, "archive"), storage.join(out, "catalog.parquet")
     made = [bracket for truth in truths.values() for bracket in truth["brackets"]]
-    if made:
-        write_catalog(_with_truth(archive, out, truths), catalog)
+    write_catalog(_with_truth(archive, out, truths), catalog)
     return Rendered(
         pictures=len(pictures),
         kept=kept,
@@ -150,10 +151,10 @@ def _begin(source: str, out: str, settings: RenderSettings) -> None:
 
 
 def _folder(path: str) -> str:
-    """Where a picture's brackets go, so that a.exr and a.hdr get along."""
+    """Where a picture's brackets go, so that a.exr, a.EXR and a.hdr get along."""
     stem, dot, ending = path.rpartition(".")
     assert dot, "a picture is known by its ending"
-    return f"{stem}_{ending.lower()}"
+    return f"{stem}_{ending}"
 
 
 def _truth_uri(out: str, picture: FileInfo) -> str:
@@ -165,19 +166,27 @@ def _stamp(picture: FileInfo) -> list[int | None]:
 
 
 def _standing(out: str, picture: FileInfo) -> dict[str, Any] | None:
-    """The truth of a picture that was rendered before and has not changed since."""
+    """The truth of a picture that was rendered before and has not changed since.
+
+    Of one that has changed, or whose rendering was broken off, all files are removed.
+    """
     uri = _truth_uri(out, picture)
     if not storage.exists(uri):
         return None
     with storage.open_read(uri) as handle:
         truth: dict[str, Any] = json.loads(handle.read())
-    return truth if truth["stamp"] == _stamp(picture) else None
+    if truth["stamp"] == _stamp(picture):
+        return truth
+    for path in truth["files"]:
+        storage.delete(storage.join(out, *path.split("/")))
+    storage.delete(uri)
+    return None
 
 
 def _render(
     out: str, picture: FileInfo, settings: RenderSettings, limits: Limits | None
 ) -> dict[str, Any]:
-    """Write everything of a picture, its truth last.
+    """Write everything of a picture; before it the names of the files, after it the truth.
 
     Raises:
         PhotoError: it cannot be read or used; then nothing is written.
@@ -185,24 +194,45 @@ def _render(
     if picture.error_code is not None:
         raise PhotoError(picture.error_code, picture.error_message or picture.path)
     radiance = clean(read_radiance(picture.uri, limits), picture.path)
-    planned = tuple(views(radiance, picture.path, settings))
-    del radiance
+    folder = _folder(picture.path)
+    # Made twice, so that a bad view is found before anything is written and one is held at a time.
+    counts = [len(v.shooting.biases_ev) for v in views(radiance, picture.path, settings)]
+    files = [_radiance_path(folder, index) for index in range(len(counts))]
+    files += [f"archive/{path}" for path in _frame_paths(folder, 1, sum(counts))]
+    _write_truth(out, picture, {"stamp": None, "files": files})
     brackets, first = [], 1
-    for viewed in planned:
-        brackets.append(_write_bracket(out, _folder(picture.path), viewed, first))
-        first += len(viewed.shooting.biases_ev)
-    truth = {"picture": picture.uri, "stamp": _stamp(picture), "brackets": brackets}
+    for viewed in views(radiance, picture.path, settings):
+        brackets.append(_write_bracket(out, folder, viewed, first))
+        first += counts[viewed.index]
+    truth = {
+        "picture": picture.uri,
+        "stamp": _stamp(picture),
+        "files": files,
+        "brackets": brackets,
+    }
+    _write_truth(out, picture, truth)
+    return truth
+
+
+def _write_truth(out: str, picture: FileInfo, truth: dict[str, Any]) -> None:
     text = json.dumps(truth, indent=1, default=lambda value: value.isoformat())
     storage.write_atomic(_truth_uri(out, picture), text.encode("ascii"))
-    return truth
+
+
+def _radiance_path(folder: str, index: int) -> str:
+    return f"truth/{folder}/{index}.exr"
+
+
+def _frame_paths(folder: str, first: int, count: int) -> list[str]:
+    return [f"{folder}/IMG_{number:04d}.JPG" for number in range(first, first + count)]
 
 
 def _write_bracket(out: str, folder: str, viewed: Viewed, first: int) -> dict[str, Any]:
     height, width = viewed.radiance.shape[:2]
-    radiance_path = f"truth/{folder}/{viewed.index}.exr"
+    radiance_path = _radiance_path(folder, viewed.index)
     exact = encode_exr(viewed.radiance, 32)
     storage.write_atomic(storage.join(out, *radiance_path.split("/")), exact)
-    paths = [f"{folder}/IMG_{first + k:04d}.JPG" for k in range(len(viewed.shooting.biases_ev))]
+    paths = _frame_paths(folder, first, len(viewed.shooting.biases_ev))
     frames = []
     taken = take_bracket(viewed.radiance, viewed.shooting, paths, viewed.rng, (height, width))
     for frame, data in taken:
@@ -219,7 +249,7 @@ def _write_bracket(out: str, folder: str, viewed: Viewed, first: int) -> dict[st
 
 
 def _with_truth(archive: str, out: str, truths: dict[str, dict[str, Any]]) -> Iterator[Bracket]:
-    """What a scan finds, each bracket with the radiance that it was made of."""
+    """What a scan finds of them, each bracket with the radiance that it was made of."""
     known = {
         frozenset(frame["path"] for frame in bracket["frames"]): (truth["picture"], bracket)
         for truth in truths.values()
@@ -228,8 +258,7 @@ def _with_truth(archive: str, out: str, truths: dict[str, dict[str, Any]]) -> It
     for found in scan(archive, options=ScanOptions()).brackets:
         made = known.get(frozenset(frame.path for frame in found.frames))
         if made is None:
-            yield found
-            continue
+            continue  # of a picture that is gone, or somebody else's
         picture, bracket = made
         yield replace(
             found,

@@ -46,7 +46,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("status", pa.string(), "", "fused, skipped or quarantined"),
     Column("error_code", pa.string(), "", "stable code of why there is no result"),
     Column("error_message", pa.string(), "", "what happened and what to do"),
-    Column("error_stage", pa.string(), "", "scan, read, align, fuse, score or write"),
+    Column("error_stage", pa.string(), "", "scan, compare, read, align, fuse, score or write"),
     Column("finished_at", pa.timestamp("us", tz="UTC"), "", "when the row was made"),
     Column("worker", pa.string(), "", "who made it"),
     # Frames, dark to bright

@@ -3,22 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
 from pipeline import storage
 from pipeline.archive.catalog import read_brackets
-from pipeline.archive.overlap import compare, look_at, same_scene_pairs
-from pipeline.archive.scenes import scenes_of
+from pipeline.archive.overlap import Looked, Seen, compare, look_at, same_scene_pairs
+from pipeline.archive.scenes import scene_name, scenes_of
 from pipeline.bracket import Bracket
-from pipeline.errors import UsageError
+from pipeline.errors import BracketflowError, UsageError
 from pipeline.ledger import read_report
 from pipeline.patches import patches_path
 from pipeline.planning import (
     Settled,
     Standing,
+    base_row,
     check_destination,
     each_once,
     settled_by_scan,
@@ -33,7 +34,27 @@ from pipeline.sharding.split_table import write_split
 from pipeline.sharding.splitting import assign_splits, check_splits
 from pipeline.sharding.visiting import TOO_SMALL, ShardJob, ShardRecipe
 
-__all__ = ["Place", "ShardPlan", "ShardRun", "check_shards", "finish_shards", "make_shard_plan"]
+__all__ = [
+    "Compared",
+    "Place",
+    "ShardPlan",
+    "ShardRun",
+    "check_shards",
+    "finish_shards",
+    "make_shard_plan",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What came of the archives whose scenes must not occur."""
+
+    scenes: int
+    """Scenes of theirs that were looked at."""
+    dull: int
+    """Of these, those that show too little to be known again by."""
+    left_out: int
+    """Scenes of the source that were left out, for they occur there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +63,8 @@ class ShardRun(Run):
 
     settings: ShardSettings
     without: tuple[str, ...] = ()
+    compared: Compared | None = None
+    """What came of ``without``, once it is known."""
 
     @property
     def catalog_uri(self) -> str:
@@ -59,6 +82,7 @@ class ShardRun(Run):
             "settings": asdict(self.settings),
             "settings_sha256": self.settings.sha256,
             "without": list(self.without),
+            "compared": None if self.compared is None else asdict(self.compared),
         }
 
 
@@ -69,6 +93,8 @@ class Place:
     scene: str
     split: Split | None
     reason: str
+    error: BracketflowError | None = None
+    """What is wrong with a bracket that nobody could compare with others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +121,20 @@ class ShardPlan:
             settled = settled_by_scan(bracket, key=key, standing=standing, run_id=run.run_id)
             assert settled is not None, "every real bracket has a place"
             return settled
+        if place.error is not None:
+            return Settled(
+                status="quarantined",
+                row=base_row(
+                    bracket,
+                    run_id=run.run_id,
+                    worker="driver",
+                    key=key,
+                    status="quarantined",
+                    error_code=place.error.code,
+                    error_message=place.error.message,
+                    error_stage="compare",
+                ),
+            )
         if place.split is None:
             return skipped(
                 bracket, key=key, standing=standing, run_id=run.run_id, note=place.reason
@@ -136,20 +176,23 @@ def check_shards(source: str, shards: str) -> None:
 
 def make_shard_plan(
     run: ShardRun,
-    others: Iterable[Bracket] = (),
+    known: Sequence[Seen] = (),
     *,
     progress: Callable[[], None] | None = None,
 ) -> ShardPlan:
     """Decide on every scene of the catalog, and look at what stands already.
 
+    A bracket that has to be compared with others and cannot be read is left out for good: if it
+    could be read later, it might be cut though it must not.
+
     Args:
         run: its catalog is written.
-        others: brackets whose scenes must not occur.
+        known: what the scenes that must not occur look like.
         progress: called once for each bracket that is looked at.
 
     Raises:
-        PhotoError: one of ``others`` cannot be read.
         UsageError: ``catalog-invalid``, a bracket is in it twice; ``dataset-too-small``.
+        InfrastructureError: ``storage-failed``.
     """
     found = 0
     readable: list[Bracket] = []
@@ -157,32 +200,39 @@ def make_shard_plan(
         found += 1
         if bracket.kind == "bracket" and bracket.error_code is None:
             readable.append(bracket)
-    known = look_at(others, progress=progress)
     by_content = run.settings.scenes == "content"
-    seen = look_at(readable, must=False, progress=progress) if known or by_content else []
-    scenes = scenes_of(readable, same_scene_pairs(seen) if by_content else ())
+    looked = Looked(seen=(), failed=())
+    if known or by_content:
+        looked = look_at(readable, progress=progress)
+    scenes = scenes_of(readable, same_scene_pairs(looked.seen) if by_content else ())
     banned: dict[str, str] = {}
-    for overlap in compare(seen, known):
+    for overlap in compare(looked.seen, known):
         banned.setdefault(
             scenes[overlap.bracket_id],
             f"left out: shows {overlap.other_scene} of {overlap.other_source} "
             f"({overlap.inliers} features in common)",
         )
-    left_out = {
-        bracket.id: banned[scenes[bracket.id]]
-        for bracket in readable
-        if scenes[bracket.id] in banned
-    } | {bracket.id: TOO_SMALL for bracket in readable if _too_small(bracket, run.settings)}
+    errors = {bracket.id: error for bracket, error in looked.failed}
+    left_out = (
+        {
+            bracket.id: banned[scenes[bracket.id]]
+            for bracket in readable
+            if scenes[bracket.id] in banned
+        }
+        | {bracket.id: TOO_SMALL for bracket in readable if _too_small(bracket, run.settings)}
+        | {bracket: f"quarantined: {error.code}" for bracket, error in errors.items()}
+    )
     splits = assign_splits((scenes[b.id] for b in readable if b.id not in left_out), run.settings)
     by_hash = f"by hash of the scene's name, seed {run.settings.seed}"
     return ShardPlan(
-        run=run,
+        run=replace(run, compared=_compared(known, len(banned)) if known else None),
         found=found,
         places={
             bracket.id: Place(
                 scene=scenes[bracket.id],
                 split=None if bracket.id in left_out else splits[scenes[bracket.id]],
                 reason=left_out.get(bracket.id, by_hash),
+                error=errors.get(bracket.id),
             )
             for bracket in readable
         },
@@ -211,6 +261,13 @@ def finish_shards(plan: ShardPlan) -> None:
         )
     check_splits((row["split"] for row in rows if row["split"] is not None), plan.run.settings)
     write_split(plan.run.destination, rows)
+
+
+def _compared(known: Sequence[Seen], left_out: int) -> Compared:
+    names = [(one.bracket.source, scene_name(one.bracket)) for one in known]
+    telling = {name for name, one in zip(names, known, strict=True) if one.telling}
+    scenes = len(set(names))
+    return Compared(scenes=scenes, dull=scenes - len(telling), left_out=left_out)
 
 
 def _too_small(bracket: Bracket, settings: ShardSettings) -> bool:

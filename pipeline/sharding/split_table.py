@@ -7,7 +7,7 @@ A file of patches that it does not name is left over from a run with other setti
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,14 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.errors import PhotoError, UsageError
 
-__all__ = ["SPLIT_SCHEMA", "read_split", "reading_shards", "withdraw_split", "write_split"]
+__all__ = [
+    "SPLIT_SCHEMA",
+    "check_one_split",
+    "read_split",
+    "reading_shards",
+    "withdraw_split",
+    "write_split",
+]
 
 _NAME = "split.parquet"
 
@@ -66,6 +73,33 @@ def read_split(shards: str) -> pa.Table:
     uri = storage.join(shards, _NAME)
     with reading_shards(uri), storage.open_read(uri) as handle:
         return pq.read_table(handle).select(SPLIT_SCHEMA.names).cast(SPLIT_SCHEMA)
+
+
+def check_one_split(folders: Sequence[str]) -> None:
+    """Make sure that what one folder validates with, another does not train on.
+
+    Scenes are known by their names and brackets by their ids, both relative to their sources:
+    folders of two archives may share a name by chance, which is refused as well.
+
+    Raises:
+        UsageError: ``shards-invalid``, a scene or bracket has several splits.
+    """
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    for folder in folders:
+        for row in read_split(folder).to_pylist():
+            if row["split"] is None:
+                continue
+            for column in ("scene", "bracket_id"):
+                what = column.removesuffix("_id")
+                split, where = known.setdefault((what, row[column]), (row["split"], folder))
+                if split != row["split"]:
+                    raise UsageError(
+                        "shards-invalid",
+                        f"The {what} {row[column]} is for {split} in {where}, but for "
+                        f"{row['split']} in {folder}: what is validated with would be trained on. "
+                        "Shard the archives together (the folder above, or a list of their "
+                        "brackets), or shard one of them with --without the other.",
+                    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 
 from flows import ablate
 from pipeline.cluster import connect
+from pipeline.errors import UsageError
 from pipeline.patches import Patch, patches_path, write_patches
 from pipeline.sharding.split_table import write_split
 
@@ -39,7 +40,7 @@ recipe = "tiny.toml"
 [variants]
 v = { "loss.gamma" = "v" }
 mef_ssim = { loss = { name = "mef_ssim" } }
-odd = { "training.batch" = 3, "training.workers" = 2 }
+odd = { "training.lr" = 0.5 }
 [conditions]
 near = { stops = 2 }
 noisy = { noise = 5 }
@@ -91,9 +92,17 @@ def test_a_study_is_a_table_and_is_not_done_twice(
 ):
     out = tmp_path / "out"
     changes = {"training.steps": 2}
+    train_model = ablate.train_model
+
+    def train_most(*arguments, **options):
+        if "odd" in arguments[1]:
+            raise UsageError("loss-not-finite", "Training stopped.")
+        return train_model(*arguments, **options)
+
+    monkeypatch.setattr(ablate, "train_model", train_most)
     with connect(object_store_bytes=2**28):  # once for all trainings, which takes less time
         outcome = ablate.run_ablation(study, str(out), shards, changes)
-    assert outcome.failed == ("odd/seed-0: recipe-invalid",)
+    assert outcome.failed == ("odd/seed-0: loss-not-finite",)
 
     rows = pq.read_table(out / "table.parquet").to_pylist()
     assert rows == list(outcome.rows)
@@ -110,7 +119,7 @@ def test_a_study_is_a_table_and_is_not_done_twice(
     assert {row["patches"] for row in done} == {VALIDATION_PATCHES}  # more than the recipe's two
     assert {row["steps"] for row in done} == {2}
     report = (out / "table.md").read_text("utf-8")
-    assert "failed: `recipe-invalid`" in report
+    assert "failed: `loss-not-finite`" in report
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     curves = pq.read_table(out / "curves.parquet").to_pylist()
     assert {row["variant"] for row in curves} == {"v", "mef_ssim"}

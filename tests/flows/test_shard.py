@@ -111,3 +111,5 @@ def test_scenes_of_a_benchmark_are_left_out(sharded, archive, tmp_path):
     assert row["status"] == "skipped"
     assert "left out: shows" in row["notes"][-1]
     assert "benchmark" in row["notes"][-1]
+    (manifest,) = read_manifests(str(out))
+    assert manifest["compared"] == {"scenes": 1, "dull": 0, "left_out": 1}

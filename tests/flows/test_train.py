@@ -52,6 +52,18 @@ validation_patches = 4
 """
 
 
+def test_nothing_is_rendered_into_somebody_elses_folder(tmp_path, monkeypatch):
+    def never(*_):
+        raise AssertionError("rendered")
+
+    monkeypatch.setattr("flows.train.generated_shards", never)
+    (tmp_path / "card.json").write_text("mine")
+    with pytest.raises(UsageError, match=r"card\.json") as error:
+        train_model.fn("ufm", str(tmp_path))
+    assert error.value.code == "destination-invalid"
+    assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
+
+
 @pytest.mark.ray
 @pytest.mark.prefect
 @pytest.mark.filterwarnings("ignore:.use_push_based_shuffle:DeprecationWarning")  # Ray's own

@@ -7,9 +7,12 @@ import sys
 
 import pytest
 
+import flows.shard
 from flows import ablate, cli, training_cli
 from pipeline.errors import CODES, UsageError
 from pipeline.recipe import recipe_names
+from pipeline.runs import Counts, Outcome
+from pipeline.sharding.settings import ShardSettings
 from pipeline.study import study_names
 
 
@@ -53,6 +56,11 @@ def test_the_list_names_every_study(run):
         (["train", "ufm", "--set", "loss.gamma=x"], "recipe-invalid", "choose one of"),
         (["train", "ufm", "--set", "data.crop_px=900"], "recipe-invalid", "patch_px 250"),
         (["train", "ufm", "--set", "network.widht=1"], "recipe-invalid", "width"),
+        (["train", "ufm", "--set", "data.crop_px=40"], "recipe-invalid", "44 px"),
+        (["train", "ufm", "--set", "training.init=x"], "weights-invalid", "x"),
+        (["train", "ufm", "--workers", "7"], "recipe-invalid", "multiple"),
+        (["train", "ufm", "--out", "s3://bucket/out"], "destination-invalid", "local folder"),
+        (["ablate", "gammas", "--out", "s3://bucket"], "destination-invalid", "local folder"),
         (["ablate"], "option-invalid", "Name a study"),
         (["ablate", "gamma"], "study-invalid", "did you mean gammas"),
         (["ablate", "gammas", "--only", "x"], "option-invalid", "vd"),
@@ -62,6 +70,8 @@ def test_the_list_names_every_study(run):
         (["shard", "{tmp}", "{tmp}/shards"], "destination-invalid", "shards"),
         (["shard", "{tmp}", "{tmp}-out", "--patch-px", "3"], "option-invalid", "patch_px"),
         (["shard", "{tmp}", "{tmp}-out", "--recipe", "nope"], "recipe-invalid", "nope"),
+        (["shard", "{tmp}", "{tmp}-out", "--overlap", "0.95"], "option-invalid", "overlap"),
+        (["shard", "{tmp}", "{tmp}-out", "--without", "{tmp}/no"], "source-missing", "no does"),
     ],
 )
 def test_wrong_use_ends_with_2_before_anything_starts(
@@ -76,6 +86,27 @@ def test_wrong_use_ends_with_2_before_anything_starts(
     assert error_code in CODES
     assert f"[{error_code}]" in err
     assert words in err
+
+
+def test_shards_are_cut_as_the_options_say(run, tmp_path, monkeypatch):
+    asked = []
+
+    def sharded(*arguments):
+        asked.append(arguments)
+        return Outcome(
+            run_id="r", destination="/x", counts=Counts(), mean_mef_ssim=None, manifest_uri="/x"
+        )
+
+    monkeypatch.setattr("flows.server.ready_server", lambda: "")
+    monkeypatch.setattr(flows.shard, "shard_archive", sharded)
+    (tmp_path / "in").mkdir()
+    options = ["--scenes", "content", "--overlap", "0.5", "--without", str(tmp_path)]
+    code, _, _ = run("shard", str(tmp_path / "in"), str(tmp_path / "out"), *options)
+    assert code == 0
+    ((source, shards, settings, _, _, without),) = asked
+    assert (source, shards) == (str(tmp_path / "in"), str(tmp_path / "out"))
+    assert settings == ShardSettings(scenes="content", overlap=0.5)
+    assert without == (str(tmp_path),)
 
 
 @pytest.mark.parametrize(("failed", "code"), [((), 0), (("v/seed-0: loss-not-finite",), 1)])

@@ -17,6 +17,8 @@ IDENTITY = Identity(
     network={"network": "tiny", "options": {"width": 0.5}},
     recipe={"training": {"lr": 0.1, "steps": 9}, "data": {"frames": (2, 3)}},
     patches="abc",
+    contents="def",
+    init="012",
 )
 
 
@@ -77,6 +79,21 @@ def test_the_last_two_and_the_best_are_kept(store):
     assert store.steps() == [2, 4, 5]
 
 
+def test_the_best_of_the_one_before_is_kept_as_well(store):
+    """Should the newest rot, the one before it is gone on from, and its best weights ship."""
+    best = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4}
+    for step in best:
+        store.save(checkpoint(step, best_step=best[step]), best_before=best.get(step - 1))
+        for kept in store.steps()[-2:]:
+            assert best[kept] in store.steps()
+    assert store.steps() == [4, 5]
+
+
+def test_what_is_gone_is_said_without_a_photographs_cure(store):
+    with pytest.raises(ValueError, match=r"^it is gone$"):
+        store.load(3)
+
+
 def damage(path: Path, how: str) -> None:
     data = bytearray(path.read_bytes())
     if how == "cut":
@@ -120,6 +137,8 @@ def test_none_whole_is_an_error_and_not_a_new_start(store):
         (replace(IDENTITY, network={"network": "ufm", "options": {"width": 0.5}}), "ufm"),
         (replace(IDENTITY, recipe=IDENTITY.recipe | {"training": {"lr": 0.2}}), "training.lr"),
         (replace(IDENTITY, patches="xyz"), "patches"),
+        (replace(IDENTITY, contents="xyz"), "contents"),
+        (replace(IDENTITY, init="xyz"), "init"),
     ],
 )
 def test_another_run_is_refused_and_told_what_differs(store, other, named):
@@ -129,6 +148,11 @@ def test_another_run_is_refused_and_told_what_differs(store, other, named):
     assert caught.value.code == "checkpoint-invalid"
     assert named in caught.value.message
     assert "--out" in caught.value.message
+
+
+def test_what_is_not_known_does_not_differ(store):
+    store.save(checkpoint(1))
+    assert store.newest_of(replace(IDENTITY, contents="", init=""), nobody) is not None
 
 
 def test_tuples_and_lists_are_the_same_recipe(store):

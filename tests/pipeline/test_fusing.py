@@ -212,15 +212,29 @@ def test_a_model_gets_as_many_frames_as_it_has_room_for(make_bracket, fuse_with_
     assert row["mef_ssim"] == pytest.approx(mef_ssim.score(frames, result).values["gray_ms3"])
 
 
-def test_a_bracket_that_fits_is_left_alone(make_bracket, fuse_with_average):
-    row, model = fuse_with_average(make_bracket(*(textured(light) for light in (2.0, 1.0, 0.5))))
-    assert (row["status"], row["notes"], model.count) == ("fused", [], 3)
+def test_a_bracket_that_fits_goes_dark_to_bright_whatever_its_order(
+    make_bracket, fuse_with_average
+):
+    bracket = timed(make_bracket(*(textured(light) for light in (2.0, 0.5, 1.0))))
+    row, model = fuse_with_average(bracket)
+    assert (row["status"], model.count, model.times) == ("fused", 3, (2.0, 4.0, 1.0))
+    assert not any("used" in note for note in row["notes"])
 
 
 def test_a_bracket_too_short_for_the_model_is_told(make_bracket, fuse_with_average):
     row, _ = fuse_with_average(make_bracket(textured(0.5), textured(2.0)))
     assert (row["status"], row["error_code"]) == ("quarantined", "frames-too-few")
     assert "average needs at least 3" in row["error_message"]
+
+
+@pytest.mark.parametrize("order", [(30, 200), (200, 30)])
+def test_a_pair_is_dark_and_bright_for_a_pair_network(order):
+    frames = tuple(np.full((8, 8, 3), level, np.uint8) for level in order)
+    card = replace(find_model("mertens").card, max_frames=2)
+    chosen, notes = fusing.frames_for(card, Stack(frames=frames))
+    assert ([int(frame[0, 0, 0]) for frame in chosen.frames], notes) == ([30, 200], [])
+    anyway, _ = fusing.frames_for(replace(card, max_frames=None), Stack(frames=frames))
+    assert anyway.frames == frames
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ def test_packaged_recipes_build_and_take_a_step(name):
         ({"loss.gamma": "x"}, "gamma"),
         ({"loss.weight": 1}, "weight"),
         ({"data.frames": [2, 5], "data.shard.pair": "all"}, "data.frames"),
+        ({"data.crop_px": 43}, "44 px"),
+        ({"data.crop_px": None, "data.shard.patch_px": 40}, "patch_px"),
+        ({"loss": {"name": "weighted_ssim"}, "data.crop_px": 43}, "44 px"),
+        ({"training.workers": 3, "training.batch": 4}, "multiple"),
     ],
 )
 def test_a_recipe_whose_model_cannot_be_made_is_invalid(overrides, word):
@@ -40,3 +44,19 @@ def test_a_recipe_whose_model_cannot_be_made_is_invalid(overrides, word):
         check_model(with_overrides(load_recipe("ufm"), overrides))
     assert error.value.code == "recipe-invalid"
     assert "ufm" in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("init", "word"), [("nope", "nope"), ("/nowhere.safetensors", "nowhere"), ("ufm_k", "ufm_k")]
+)
+def test_weights_to_begin_with_must_be_there_and_fit(init, word):
+    with pytest.raises(UsageError, match=word) as error:
+        check_model(with_overrides(load_recipe("ufm"), {"training.init": init}))
+    assert error.value.code == "weights-invalid"
+
+
+def test_the_least_patch_is_enough():
+    check_model(with_overrides(load_recipe("ufm"), {"data.crop_px": 44}))
+    made = objective_of(load_recipe("ufm"))
+    frames = torch.rand(1, 2, 3, made.least_px, made.least_px).sort(1).values
+    assert "gray_ms3" in made.evaluate({"frames": frames})

@@ -7,20 +7,25 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from ray.train import WorkerGroupError
 
-from pipeline import streaming
+from pipeline import streaming, training, training_workers
 from pipeline.batches import BatchSource, read_training_batch
 from pipeline.cluster import connect
 from pipeline.errors import UsageError
 from pipeline.patches import open_patches
 from pipeline.streaming import ReaderPlan, stream_batches
 from pipeline.training import TrainOutcome, TrainRun, train
-from pipeline.training_loop import Job
+from pipeline.training_job import Job
+from pipeline.training_manifest import finished_training, write_training_manifest
+from pipeline.weights import initial_sha256
 from tests.pipeline.tiny_training import (
+    PATCH_PX,
     Bench,
     Faults,
     Heard,
@@ -59,25 +64,138 @@ def local_ray():
         yield
 
 
-def run(bench: Bench, out: str, faults: Faults | None = None, **training) -> TrainOutcome:
-    asked = TrainRun(
-        recipe=tiny_recipe(**training),
+@pytest.fixture
+def no_ray(monkeypatch):
+    def never(**_):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("pipeline.training.connect", never)
+
+
+def asked_for(bench: Bench, out: str, faults: Faults | None = None, **settings) -> TrainRun:
+    return TrainRun(
+        recipe=tiny_recipe(**settings),
         shards=(bench.shards,),
-        out=str(bench.folder / out),
+        out=out if "://" in out else str(bench.folder / out),
         device="cpu",
         objective=tiny_objective(faults),
     )
-    return train(asked, Heard())
+
+
+def run(bench: Bench, out: str, faults: Faults | None = None, **settings) -> TrainOutcome:
+    return train(asked_for(bench, out, faults, **settings), Heard())
 
 
 def test_what_cannot_be_trained_is_refused_before_ray_starts(bench):
-    with pytest.raises(UsageError, match="multiple") as caught:
+    with pytest.raises(ValueError, match="multiple"):
         run(bench, "refused", workers=3)
-    assert caught.value.code == "recipe-invalid"
     with pytest.raises(UsageError) as caught:
         run(bench, "refused", init="no-such-weights")
     assert caught.value.code == "weights-invalid"
+    with pytest.raises(UsageError) as caught:
+        run(bench, "s3://bucket/refused")
+    assert caught.value.code == "destination-invalid"
     assert not (bench.folder / "refused").exists()
+
+
+def test_nobody_elses_files_are_written_over(bench, no_ray):
+    file = bench.folder / "theirs" / "card.json"
+    file.parent.mkdir()
+    file.write_text("mine")
+    with pytest.raises(UsageError, match=r"card\.json") as caught:
+        run(bench, "theirs")
+    assert caught.value.code == "destination-invalid"
+    assert [path.name for path in file.parent.iterdir()] == ["card.json"]
+
+
+def test_patches_that_are_too_small_for_the_scores_are_refused(bench, no_ray):
+    def made():
+        objective = tiny_objective()()
+        objective.least_px = PATCH_PX + 1
+        return objective
+
+    asked = replace(asked_for(bench, "small"), objective=made)
+    with pytest.raises(UsageError, match="13 px") as caught:
+        train(asked, Heard())
+    assert caught.value.code == "recipe-invalid"
+
+
+def test_other_patches_or_weights_to_begin_with_are_another_training(tmp_path, no_ray):
+    bench = Bench(make_shards(tmp_path / "shards"), tmp_path)
+    first = bench.job("first")
+    bench.run(first, until=1)
+    init = tmp_path / "init.safetensors"
+    init.write_bytes((tmp_path / "first" / "weights.safetensors").read_bytes())
+    asked = asked_for(bench, "out", init=str(init))
+    bench.run(training._job(asked), until=1)
+
+    file = next((tmp_path / "shards").glob("patches/split=train/*.parquet"))
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    with pytest.raises(UsageError, match="contents") as caught:
+        train(asked, Heard())
+    assert caught.value.code == "checkpoint-invalid"
+
+    file.write_bytes(whole)
+    bench.run(bench.job("second", seed=3), until=1)
+    init.write_bytes((tmp_path / "second" / "weights.safetensors").read_bytes())
+    with pytest.raises(UsageError, match="init: ") as caught:
+        train(asked, Heard())
+    assert caught.value.code == "checkpoint-invalid"
+
+
+def test_a_finished_training_is_one_of_the_same_recipe_patches_and_weights(bench, tmp_path):
+    asked = replace(asked_for(bench, "finished"), out=str(tmp_path))
+    init = tmp_path / "init.safetensors"
+    bench.run(bench.job("some"), until=1)
+    init.write_bytes((bench.folder / "some" / "weights.safetensors").read_bytes())
+    recipe = tiny_recipe(init=str(init))
+    outcome = TrainOutcome(
+        best={},
+        best_step=0,
+        step=0,
+        stopped="steps",
+        seconds=0.0,
+        weights_path="",
+        resumed_from=None,
+        device="CPU",
+        workers=1,
+        contents="abc",
+        init_sha256=initial_sha256(str(init)),
+    )
+    write_training_manifest(replace(asked, recipe=recipe), outcome)
+    assert finished_training(str(tmp_path), recipe, "abc") is not None
+    assert finished_training(str(tmp_path), tiny_recipe(init=str(init), seed=1), "abc") is None
+    assert finished_training(str(tmp_path), recipe, "xyz") is None
+    bench.run(bench.job("other", seed=5), until=1)
+    init.write_bytes((bench.folder / "other" / "weights.safetensors").read_bytes())
+    assert finished_training(str(tmp_path), recipe, "abc") is None
+
+
+@pytest.mark.ray
+def test_a_worker_that_died_for_lack_of_memory_is_told_as_that():
+    report = "Traceback ...\npipeline.gpu_memory.StrandedError: A batch does not fit"
+    fitting = training_workers._Fitting(trainer=None)
+    fitting.error = WorkerGroupError(report, {})
+    with pytest.raises(UsageError, match="GPU's memory") as caught:
+        fitting.result()
+    assert caught.value.code == "recipe-invalid"
+
+
+def test_validation_patches_of_one_folder_are_not_trained_on_from_another(bench, tmp_path):
+    other = make_shards(tmp_path / "other", train=6)  # there, 0005 is for training
+    asked = TrainRun(
+        recipe=tiny_recipe(),
+        shards=(bench.shards, other),
+        out=str(tmp_path / "out"),
+        device="cpu",
+        objective=tiny_objective(None),
+    )
+    with pytest.raises(UsageError, match="0005 is for validation") as caught:
+        train(asked, Heard())
+    assert caught.value.code == "shards-invalid"
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.ray
@@ -120,12 +238,16 @@ def test_a_damaged_patch_is_told_by_its_code(tmp_path, local_ray):
 
 @pytest.mark.ray
 def test_a_killed_worker_changes_nothing(bench, undisturbed, local_ray):
+    theirs = bench.folder / "worker" / "ray" / "notes.txt"  # as Ray Train's folder once was
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
     outcome = run(bench, "worker", Faults(kill=7, once=str(bench.folder / "worker-killed")))
     assert (bench.folder / "worker-killed").exists()
     assert (outcome.step, outcome.resumed_from) == (12, 5)
     job = bench.job("worker")
     assert same(last_state(job), last_state(undisturbed))
-    assert not (Path(job.out) / "ray").exists()
+    assert theirs.read_text() == "mine"
+    assert not list(Path(job.out).glob(".*"))
 
 
 @pytest.mark.ray

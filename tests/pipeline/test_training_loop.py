@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pipeline import storage
 from pipeline.errors import UsageError
 from pipeline.training_log import TrainingLog, read_curve
 from pipeline.weights import load_initial, read_weights
@@ -119,6 +120,86 @@ def test_weights_that_a_crash_kept_from_being_published_are_made_up_for(bench):
     assert read_weights(str(weights))[0].keys() == read_weights_of(before, bench.folder).keys()
     assert same(read_weights(str(weights))[0], read_weights_of(before, bench.folder))
     assert same(last_state(job), state)
+
+
+@pytest.mark.parametrize("card", [None, b"x", b"[]", b'{"weights_sha256": "of-others"}'])
+def test_a_card_that_a_crash_left_behind_is_made_up_for(bench, card):
+    job = bench.job("out")
+    bench.run(job)
+    file = Path(job.out) / "card.json"
+    if card is None:
+        file.unlink()
+    else:
+        file.write_bytes(card)
+    assert bench.run(job, until=0).error is None
+    weights = (Path(job.out) / "weights.safetensors").read_bytes()
+    facts = json.loads(file.read_text("utf-8"))
+    assert facts["weights_sha256"] == storage.sha256_of(weights)
+
+
+def test_a_card_that_people_filled_in_stays(bench):
+    job = bench.job("out")
+    bench.run(job)
+    file = Path(job.out) / "card.json"
+    filled = json.dumps(json.loads(file.read_text("utf-8")) | {"licence": "CC0"})
+    file.write_text(filled, "utf-8")
+    bench.run(job, until=0)
+    assert file.read_text("utf-8") == filled
+
+
+def test_a_rotten_newest_checkpoint_that_was_the_best_costs_no_training(bench):
+    job = bench.job("out")
+    batches = len(job.validation)
+
+    def made():
+        """Validations are good, bad, bad, and best."""
+        objective = tiny_objective()()
+        calls = iter([score for score in (2, 0, 0, 3) for _ in range(batches)])
+        objective.evaluate = lambda batch: {
+            "closeness": torch.full((len(batch["frames"]),), float(next(calls)))
+        }
+        return objective
+
+    job = replace(job, objective=made)
+    assert bench.run(job).best_step == 12
+    newest = Path(job.store.folder) / "step-00000012.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    again = bench.run(job)
+    assert (again.error, again.resumed_from, again.best_step) == (None, 10, 0)
+    assert not any("lost" in note for note in again.notes)
+    assert read_weights(str(Path(job.out) / "weights.safetensors"))[1]["step"] == "0"
+
+
+def test_lost_best_weights_are_looked_for_anew(bench):
+    job = bench.job("out", steps=40, lr=1e-9, ema=0.0, validate_every=2, patience=9)
+    job = replace(job, objective=worsening)
+    bench.run(job, until=9)
+    assert job.store.steps() == [0, 6, 8]
+    (Path(job.out) / "weights.safetensors").unlink()
+    (Path(job.store.folder) / "step-00000000.pt").unlink()
+    ended = bench.run(job, until=9)
+    assert ended.error is not None
+    assert ended.error.code == "storage-failed"  # where the data end, and nothing before
+    assert (ended.resumed_from, ended.best_step) == (8, 8)
+    (note,) = ended.notes
+    assert "lost" in note
+    assert "scan the archive" not in note
+    assert read_weights(str(Path(job.out) / "weights.safetensors"))[1]["step"] == "8"
+
+
+@pytest.mark.parametrize("what", ["evaluate", "picture"])
+def test_a_validation_that_needs_too_much_memory_is_the_recipes_fault(bench, what):
+    def hungry(_):
+        raise torch.OutOfMemoryError("validation")
+
+    def made():
+        objective = tiny_objective()()
+        setattr(objective, what, hungry)
+        return objective
+
+    ended = bench.run(replace(bench.job("out"), objective=made))
+    assert ended.error is not None
+    assert ended.error.code == "recipe-invalid"
 
 
 def read_weights_of(data: bytes, folder: Path) -> dict[str, torch.Tensor]:

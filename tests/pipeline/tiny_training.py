@@ -24,7 +24,8 @@ from pipeline.errors import InfrastructureError
 from pipeline.patches import Patch, open_patches, patches_path, write_patches
 from pipeline.recipe import DataSettings, Recipe, TrainingSettings
 from pipeline.sharding.split_table import write_split
-from pipeline.training_loop import Ended, Job, run_loop
+from pipeline.training_job import Ended, Job
+from pipeline.training_loop import run_loop
 from pipeline.training_team import Team
 
 PATCH_PX = 12
@@ -81,6 +82,7 @@ class TinyObjective:
 
     headline = "closeness"
     frames = (2, None)
+    least_px = 1
 
     def __init__(self, faults: Faults) -> None:
         self.network: nn.Module = nn.Sequential(

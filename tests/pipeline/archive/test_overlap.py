@@ -3,24 +3,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from pipeline.archive import overlap as overlap_module
 from pipeline.archive.overlap import (
     SAME_SCENE_INLIERS,
     compare,
     count_inliers,
     features_of,
-    find_overlaps,
     look_at,
     same_scene_pairs,
 )
 from pipeline.bracket import Bracket, Frame
 from pipeline.demo.scenes import render
-from pipeline.errors import PhotoError
+from pipeline.errors import InfrastructureError
+from pipeline.images.radiance import encode_exr
 from pipeline.images.writing import write_photo
 
 NAMES = ("sunset", "museum", "night_street", "desk")
@@ -103,33 +106,82 @@ def test_a_picture_of_nothing_matches_nothing():
 
 def test_overlaps_name_both_sides(archive):
     *scenes, again = archive
-    (overlap,) = find_overlaps([again], scenes)
+    (overlap,) = compare(look_at([again]).seen, look_at(scenes).seen)
     assert overlap.bracket_id == again.id
     assert (overlap.scene, overlap.other_scene) == ("again", "desk")
     assert overlap.other_source == again.source
     assert overlap.inliers >= SAME_SCENE_INLIERS
-    assert find_overlaps(scenes[:2], scenes[2:]) == []
 
 
 def test_within_an_archive_pairs_are_found_once(archive):
     calls = []
-    seen = look_at(archive, progress=lambda: calls.append(1))
+    seen = look_at(archive, progress=lambda: calls.append(1)).seen
     (desk,) = (one for one in archive if one.frames[0].path.startswith("desk"))
     assert same_scene_pairs(seen) == [(desk.id, archive[-1].id)]
     assert len(calls) == len(archive)
     assert compare(seen[:1], seen[1:2]) == []
 
 
-def test_what_cannot_be_read_is_passed_over_only_where_it_may(archive):
+def single(path: Path, folder: str) -> Bracket:
+    return Bracket(frames=(Frame(uri=str(path), path=path.name),), source=folder, kind="single")
+
+
+def test_one_frame_is_enough_to_be_known_by(archive, radiance, tmp_path):
+    """A single photograph or a linear picture, of which the scan makes no bracket."""
+    desk = next(one for one in archive if one.frames[0].path.startswith("desk"))
+    whole = tmp_path / "whole.exr"
+    whole.write_bytes(encode_exr(radiance["desk"].astype(np.float32), 32))
+    singles = [replace(desk, frames=desk.frames[1:2], kind="single", id=""), single(whole, "x")]
+    looked = look_at(singles)
+    assert looked.failed == ()
+    for seen in looked.seen:
+        assert seen.telling
+        scenes = {one.bracket_id for one in compare(look_at(archive).seen, [seen])}
+        assert desk.id in scenes
+        assert scenes <= {desk.id, archive[-1].id}
+
+
+def test_frames_that_do_not_fit_each_other_are_looked_at_one_by_one(archive):
+    frames = archive[0].frames[:1] + archive[-1].frames[:1]
+    (one, other) = look_at([Bracket(frames=frames, source="x")]).seen
+    known = look_at([archive[0], archive[-1]]).seen
+    for seen, its in ((one, archive[0]), (other, archive[-1])):
+        assert {o.bracket_id for o in compare(known, [seen])} == {its.id}
+
+
+def test_what_cannot_be_read_is_named(archive):
     gone = tuple(Frame(uri=f"/nowhere/{k}.png", path=f"{k}.png") for k in range(2))
     lost = Bracket(frames=gone, source="/nowhere")
-    single = Bracket(frames=gone[:1], source="/nowhere", kind="single")
-    assert look_at([lost, single], must=False) == []
-    assert look_at([single]) == []
-    assert find_overlaps([lost], archive[:1]) == []
-    with pytest.raises(PhotoError) as caught:
-        find_overlaps(archive[:1], [lost])
-    assert caught.value.code == "file-missing"
+    looked = look_at([lost, archive[0], single(Path("/nowhere/0.png"), "/nowhere")])
+    assert [seen.bracket for seen in looked.seen] == [archive[0]]
+    assert [error.code for _, error in looked.failed] == ["file-missing"] * 2
+    assert looked.failed[0][0] is lost
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(MemoryError(), "out-of-memory"), (cv2.error("a bug"), "unexpected")]
+)
+def test_trouble_with_one_photograph_costs_that_one(archive, monkeypatch, raised, code):
+    def failing(frames):
+        if frames is pictures[0]:
+            raise raised
+        return features_of(frames)
+
+    pictures = [overlap_module._views(bracket)[0] for bracket in archive[:2]]
+    monkeypatch.setattr(overlap_module, "_views", lambda b: [pictures[archive.index(b)]])
+    monkeypatch.setattr(overlap_module, "features_of", failing)
+    looked = look_at(archive[:2])
+    assert [(bracket.id, error.code) for bracket, error in looked.failed] == [(archive[0].id, code)]
+    assert [seen.bracket.id for seen in looked.seen] == [archive[1].id]
+
+
+def test_a_broken_disk_is_no_fault_of_the_photograph(archive, monkeypatch):
+    def broken(bracket):
+        raise InfrastructureError("storage-failed", "gone")
+
+    monkeypatch.setattr(overlap_module, "_views", broken)
+    with pytest.raises(InfrastructureError):
+        look_at(archive)
 
 
 @pytest.mark.shared
@@ -146,7 +198,8 @@ def test_real_scenes_are_found_under_other_names(shared):
 
     known = [bracket(f"deepfuse_iccv17/Seq_{number}") for number in (37, 38, 80, 76)]
     known.append(bracket("sice_mefgan/4"))
-    found = find_overlaps(known, [bracket(f"mefb/ICCV_{number}") for number in (10, 11, 15)])
+    others = [bracket(f"mefb/ICCV_{number}") for number in (10, 11, 15)]
+    found = compare(look_at(known).seen, look_at(others).seen)
     assert {(one.scene, one.other_scene) for one in found} == {
         ("deepfuse_iccv17/Seq_37", "mefb/ICCV_10"),
         ("deepfuse_iccv17/Seq_38", "mefb/ICCV_11"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from pipeline.archive.catalog import read_brackets
 from pipeline.archive.scan import ScanOptions, scan
 from pipeline.archive.scenes import scenes_of
+from pipeline.demo import rendered as rendered_module
 from pipeline.demo.from_radiance import RenderSettings
 from pipeline.demo.rendered import render_pictures
 from pipeline.errors import CODES, UsageError
@@ -21,6 +24,7 @@ from pipeline.images.reading import read_photo, read_radiance
 from tests.pipeline.demo.test_from_radiance import light
 
 SETTINGS = RenderSettings(brackets_per_picture=3, megapixels=0.01)
+CHANGING = replace(SETTINGS, seed=3)  # of a.exr as a panorama, fewer frames are taken
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +102,7 @@ def test_views_of_one_picture_are_one_scene(made):
     _, rendered = made
     scenes = scenes_of(read_brackets(rendered.catalog))
     assert len(scenes) == 9
-    assert set(scenes.values()) == {"room_exr", "room_hdr", "Label/deep/1_exr"}
+    assert set(scenes.values()) == {"room_exr", "room_hdr", "Label/deep/1_EXR"}
 
 
 def test_the_same_request_makes_the_same_bytes(made, pictures, tmp_path):
@@ -123,16 +127,117 @@ def test_the_same_request_goes_on_where_it_was(made, pictures):
     assert after == before
 
 
-def test_a_changed_picture_is_rendered_again(pictures, tmp_path):
-    source = tmp_path / "in"
-    source.mkdir()
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, name in enumerate(("a.exr", "a.EXR", "b.exr")):
+        (folder / name).write_bytes(encode_exr(light(64, 96, seed=number), 32))
+    return folder
+
+
+def catalogued(rendered):
+    """Paths of the frames in the catalog."""
+    brackets = read_brackets(rendered.catalog)
+    return {frame.path for bracket in brackets for frame in bracket.frames}
+
+
+def test_names_that_differ_in_case_get_along(source, tmp_path):
+    rendered = render_pictures(str(source), str(tmp_path / "out"), SETTINGS)
+    assert rendered.brackets == 9
+    assert len(catalogued(rendered)) == rendered.frames
+    truths = {bracket.label_uri for bracket in read_brackets(rendered.catalog)}
+    assert len({hashlib.sha256(read_radiance(uri).tobytes()).digest() for uri in truths}) == 9
+
+
+def test_what_was_made_of_a_changed_picture_gives_way(source, tmp_path):
+    out = tmp_path / "out"
+    one = render_pictures(str(source), str(out), CHANGING)
+    before = contents(out)
+    mine = out / "archive" / "a_exr" / "mine.txt"
+    mine.write_text("mine")
     file = source / "a.exr"
-    file.write_bytes((pictures / "room.exr").read_bytes())
-    render_pictures(str(source), str(tmp_path / "out"), SETTINGS)
-    file.write_bytes(encode_exr(light(64, 96, seed=9), 32))
+    file.write_bytes(encode_exr(light(128, 256, seed=9), 32))
     os.utime(file, (1, 1))
-    again = render_pictures(str(source), str(tmp_path / "out"), SETTINGS)
-    assert (again.kept, again.brackets) == (0, 3)
+    again = render_pictures(str(source), str(out), CHANGING)
+    assert (again.kept, again.brackets) == (2, 9)
+    assert again.frames < one.frames  # else nothing could be left over
+    frames = {str(p.relative_to(out / "archive")) for p in out.glob("archive/**/*.JPG")}
+    assert frames == catalogued(again)
+    assert len(frames) == again.frames
+    assert mine.read_text() == "mine"
+    after = contents(out)
+    others = [path for path in before if "a_exr" not in path and path != "catalog.parquet"]
+    assert {path: after[path] for path in others} == {path: before[path] for path in others}
+
+
+def test_a_picture_that_turns_bad_leaves_nothing(source, tmp_path):
+    out = tmp_path / "out"
+    render_pictures(str(source), str(out), SETTINGS)
+    (source / "a.exr").write_bytes(b"no picture")
+    again = render_pictures(str(source), str(out), SETTINGS)
+    assert (again.kept, again.brackets, len(again.failures)) == (2, 6, 1)
+    assert not [path for path in out.rglob("*") if path.is_file() and "a_exr" in str(path)]
+    assert {path.split("/")[0] for path in catalogued(again)} == {"a_EXR", "b_exr"}
+
+
+def test_what_was_made_of_a_picture_that_is_gone_is_in_the_catalog_no_more(source, tmp_path):
+    out = tmp_path / "out"
+    render_pictures(str(source), str(out), SETTINGS)
+    (source / "a.exr").unlink()
+    (source / "a.EXR").unlink()
+    again = render_pictures(str(source), str(out), SETTINGS)
+    assert {path.split("/")[0] for path in catalogued(again)} == {"b_exr"}
+    assert len(catalogued(again)) == again.frames
+    (source / "b.exr").write_bytes(b"no picture")
+    assert catalogued(render_pictures(str(source), str(out), SETTINGS)) == set()
+
+
+def test_a_rendering_that_was_broken_off_leaves_nothing_behind(source, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed_late(*arguments):
+        bracket = write(*arguments)
+        if arguments[1] == "a_exr" and arguments[2].index == 2:
+            raise Killed
+        return bracket
+
+    out = tmp_path / "out"
+    write = rendered_module._write_bracket
+    monkeypatch.setattr(rendered_module, "_write_bracket", killed_late)
+    with pytest.raises(Killed):
+        render_pictures(str(source), str(out), CHANGING)
+    monkeypatch.undo()
+    # Until the next time, another picture has taken its place.
+    (source / "a.exr").write_bytes(encode_exr(light(128, 256, seed=9), 32))
+    again = render_pictures(str(source), str(out), CHANGING)
+    frames = {str(p.relative_to(out / "archive")) for p in out.glob("archive/**/*.JPG")}
+    assert frames == catalogued(again)
+    assert len(frames) == again.frames
+
+
+def test_views_are_made_one_at_a_time(source, tmp_path, monkeypatch):
+    alive: list[weakref.ref] = []
+
+    def watched(*arguments):
+        for viewed in views(*arguments):
+            alive.append(weakref.ref(viewed.radiance))
+            yield viewed
+            del viewed
+
+    def write(*arguments):
+        held.append(sum(reference() is not None for reference in alive))
+        return written(*arguments)
+
+    held: list[int] = []
+    views, written = rendered_module.views, rendered_module._write_bracket
+    monkeypatch.setattr(rendered_module, "views", watched)
+    monkeypatch.setattr(rendered_module, "_write_bracket", write)
+    many = RenderSettings(brackets_per_picture=6, megapixels=0.01)
+    render_pictures(str(source), str(tmp_path / "out"), many)
+    assert len(held) == 18
+    assert max(held) <= 2  # the one at hand, and one that a loop has not let go yet
 
 
 def test_nothing_of_somebody_else_is_touched(made, pictures, tmp_path):

@@ -9,13 +9,21 @@ import numpy as np
 import pytest
 
 from pipeline.archive.catalog import write_catalog
+from pipeline.archive.overlap import look_at
 from pipeline.bracket import Bracket, Frame
 from pipeline.errors import UsageError
 from pipeline.images.writing import write_photo
 from pipeline.ledger import Ledger, read_report
 from pipeline.patches import open_patches
+from pipeline.planning import Settled
 from pipeline.report.schema import make_row
-from pipeline.sharding.planning import ShardRun, check_shards, finish_shards, make_shard_plan
+from pipeline.sharding.planning import (
+    Compared,
+    ShardRun,
+    check_shards,
+    finish_shards,
+    make_shard_plan,
+)
 from pipeline.sharding.settings import ShardSettings
 from pipeline.sharding.split_table import read_split
 from pipeline.sharding.visiting import TOO_SMALL, ShardJob
@@ -44,12 +52,13 @@ def archive(tmp_path):
 def shard(tmp_path):
     """Run over brackets as the flow does, one visit after the other; what was done, by id."""
 
-    def run_over(brackets, settings=SETTINGS, others=()):
+    def run_over(brackets, settings=SETTINGS, others=(), compared=None):
         run = ShardRun(
             source=str(tmp_path / "in"), destination=str(tmp_path / "out"), settings=settings
         )
         write_catalog(brackets, run.catalog_uri)
-        plan = make_shard_plan(run, others)
+        plan = make_shard_plan(run, look_at(others).seen)
+        assert plan.run.compared == compared
         visitor = run.recipe.build(device="cpu", worker="w", intend=lambda path, sha256: None)
         done = {}
         with Ledger(run.destination, run.run_id, "w") as ledger:
@@ -177,16 +186,45 @@ def test_scenes_that_occur_elsewhere_are_left_out(archive, shard, tmp_path):
         write_photo((crop * light).astype(np.uint8), str(path), format="png", bits=8)
     frames = tuple(Frame(uri=str(path), path=f"elsewhere/{path.name}") for path in paths)
     other = Bracket(frames=frames, source="/benchmark")
-    done = shard(archive, others=[other])
-    assert [b.frames[0].path for b in archive if done[b.id] == "skipped"] == ["scene4/0.png"]
+    single = replace(other, frames=(Frame(uri=str(tmp_path / "5.png"), path="5.png"),), id="")
+    write_photo(textured(1.0, seed=5, **SIZE), str(tmp_path / "5.png"), format="png", bits=8)
+    dull = replace(single, frames=(Frame(uri=str(tmp_path / "0.png"), path="0.png"),), id="")
+    write_photo(np.zeros((64, 64, 3), np.uint8), str(tmp_path / "0.png"), format="png", bits=8)
+    others = [other, replace(single, kind="single"), replace(dull, kind="single")]
+    done = shard(archive, others=others, compared=Compared(scenes=3, dull=1, left_out=2))
+    assert [b.id for b in archive if done[b.id] == "skipped"] == [archive[4].id, archive[5].id]
     row = split_of(tmp_path)[archive[4].id]
     assert row["split"] is None
     assert "shows elsewhere of /benchmark" in row["reason"]
-    (skip,) = (r for r in read_report(str(tmp_path / "out")).to_pylist() if r["status"] != "fused")
-    assert skip["notes"] == [row["reason"]]
+    rows = {r["bracket_id"]: r for r in read_report(str(tmp_path / "out")).to_pylist()}
+    assert rows[archive[4].id]["notes"] == [row["reason"]]
+    assert "shows 5 of /benchmark" in rows[archive[5].id]["notes"][-1]
     with pytest.raises(UsageError) as caught:
         shard(archive, others=archive)
     assert caught.value.code == "dataset-too-small"
+
+
+@pytest.mark.parametrize("by_content", [True, False])
+def test_what_could_not_be_compared_is_not_cut_though_it_could_be_read_later(
+    archive, shard, tmp_path, by_content
+):
+    file = tmp_path / "in" / archive[2].frames[1].path
+    data = file.read_bytes()
+    file.write_bytes(b"")
+    run = ShardRun(
+        source=str(tmp_path / "in"),
+        destination=str(tmp_path / "out"),
+        settings=replace(SETTINGS, scenes="content" if by_content else "name"),
+    )
+    write_catalog(archive, run.catalog_uri)
+    plan = make_shard_plan(run, () if by_content else look_at(archive[:1]).seen)
+    file.write_bytes(data)
+    decision = plan.decide(archive[2])
+    assert isinstance(decision, Settled)
+    assert (decision.status, decision.row["status"]) == ("quarantined", "quarantined")
+    assert (decision.row["error_code"], decision.row["error_stage"]) == ("file-empty", "compare")
+    place = plan.places[archive[2].id]
+    assert (place.split, place.reason) == (None, "quarantined: file-empty")
 
 
 def test_by_content_a_scene_under_two_names_is_one(archive, shard, tmp_path):
