@@ -31,6 +31,8 @@ def trained(**changes) -> TrainOutcome:
         "resumed_from": None,
         "device": "CPU",
         "workers": 1,
+        "contents": "0" * 64,
+        "init_sha256": "",
     }
     return TrainOutcome(**(facts | changes))
 
