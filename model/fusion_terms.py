@@ -11,7 +11,6 @@ learned_gamma      as weighted_ssim, with a gamma that is trained along
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +26,7 @@ from model.losses.mef_ssim import color_mef_ssim_loss, mef_ssim_loss
 from model.losses.weighted_ssim import WeightedSsimLoss, weighted_ssim_loss
 from model.luma import luma
 from model.mertens import Mertens
+from model.named import build_named
 from model.tiles import fuse
 
 __all__ = ["LOSSES", "FusionTerms", "Terms", "build_terms", "fuse_mertens"]
@@ -124,18 +124,7 @@ def build_terms(name: str, options: Mapping[str, Any]) -> FusionTerms:
     Raises:
         ValueError: There is no such loss or option, or an option has an impossible value.
     """
-    if name not in LOSSES:
-        raise ValueError(f"there is no loss {name!r}; choose one of: {', '.join(LOSSES)}")
-    loss: Any = LOSSES[name]
-    allowed = inspect.signature(loss).parameters
-    unknown = sorted(set(options) - set(allowed))
-    if unknown:
-        raise ValueError(
-            f"loss {name!r} has no option {', '.join(map(repr, unknown))}; "
-            f"it has: {', '.join(allowed)}"
-        )
-    terms: FusionTerms = loss(**options)
-    return terms
+    return build_named("loss", LOSSES, name, options)
 
 
 def fuse_mertens(frames: torch.Tensor) -> torch.Tensor:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from model.fusion_network import FusionNetwork
+from model.named import build_named
 from model.ufm import Ufm
 from model.ufm_k import UfmK
 
@@ -28,15 +28,4 @@ def build_network(name: str, options: Mapping[str, Any]) -> FusionNetwork:
     Raises:
         ValueError: There is no such network or option, or an option has an impossible value.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"there is no network {name!r}; choose one of: {', '.join(NETWORKS)}")
-    network: Any = NETWORKS[name]
-    allowed = inspect.signature(network).parameters
-    unknown = sorted(set(options) - set(allowed))
-    if unknown:
-        raise ValueError(
-            f"network {name!r} has no option {', '.join(map(repr, unknown))}; "
-            f"it has: {', '.join(allowed)}"
-        )
-    built: FusionNetwork = network(**options)
-    return built
+    return build_named("network", NETWORKS, name, options)

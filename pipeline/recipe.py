@@ -8,15 +8,13 @@ single values, as the ablations do.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from typing import Any, Literal
 
-from pipeline import storage
 from pipeline.augment import AugmentSettings
-from pipeline.errors import BracketflowError, UsageError
+from pipeline.errors import UsageError
+from pipeline.packaged_toml import packaged_names, read_toml
 from pipeline.settings import hash_of
 from pipeline.sharding.settings import ShardSettings
 from pipeline.strict import StrictError, did_you_mean, from_table
@@ -166,9 +164,7 @@ class Recipe:
 
 def recipe_names() -> tuple[str, ...]:
     """The recipes that ship, sorted."""
-    folder = resources.files("pipeline").joinpath("recipes")
-    files = (file.name for file in folder.iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
+    return packaged_names("recipe")
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -180,13 +176,8 @@ def load_recipe(name_or_path: str) -> Recipe:
     Raises:
         UsageError: ``recipe-invalid``, naming the file, the key and what is allowed.
     """
-    where, text = _read(name_or_path)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError("recipe-invalid", f"{where} is no valid TOML: {error}.") from error
-    stem = where.replace("\\", "/").rpartition("/")[2].removesuffix(".toml")
-    return _strict({"name": stem} | table, where)
+    where, table = read_toml("recipe", name_or_path)
+    return _strict(table, where)
 
 
 def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
@@ -214,28 +205,6 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
             target = target[parent]
         target[last] = value
     return _strict(table, where)
-
-
-def _read(name_or_path: str) -> tuple[str, str]:
-    """Where a recipe is, and its text."""
-    names = recipe_names()
-    if name_or_path in names:
-        file = resources.files("pipeline").joinpath("recipes", f"{name_or_path}.toml")
-        return f"{name_or_path}.toml", file.read_text("utf-8")
-    if not name_or_path.endswith(".toml"):
-        raise UsageError(
-            "recipe-invalid",
-            f"There is no recipe {name_or_path!r}{did_you_mean(name_or_path, names)}; choose one "
-            f"of {', '.join(names)}, or a file that ends in .toml.",
-        )
-    uri = storage.absolute(name_or_path)
-    try:
-        with storage.open_read(uri) as handle:
-            return uri, handle.read(1 << 20).decode("utf-8")
-    except (BracketflowError, OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "recipe-invalid", f"The recipe {uri} cannot be read: {error} Check the path."
-        ) from error
 
 
 def _strict(table: Mapping[str, Any], where: str) -> Recipe:

@@ -19,15 +19,14 @@ A study is one TOML file; those that ship lie in ``pipeline/studies``::
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import resources
 from typing import Any
 
 from pipeline import storage
-from pipeline.errors import BracketflowError, UsageError
+from pipeline.errors import UsageError
+from pipeline.packaged_toml import packaged_names, read_toml
 from pipeline.recipe import Recipe, load_recipe, recipe_names, with_overrides
 from pipeline.recipe_model import check_model
 from pipeline.robustness import PLAIN, Condition
@@ -171,9 +170,7 @@ class Trial:
 
 def study_names() -> tuple[str, ...]:
     """The studies that ship, sorted."""
-    folder = resources.files("pipeline").joinpath("studies")
-    files = (file.name for file in folder.iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
+    return packaged_names("study")
 
 
 def load_study(name_or_path: str) -> Study:
@@ -185,42 +182,16 @@ def load_study(name_or_path: str) -> Study:
     Raises:
         UsageError: ``study-invalid``, naming the file, the key and what is allowed.
     """
-    where, text = _read(name_or_path)
+    where, table = read_toml("study", name_or_path)
+    folder = where.replace("\\", "/").rpartition("/")[0]
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError("study-invalid", f"{where} is no valid TOML: {error}.") from error
-    folder, _, file = where.replace("\\", "/").rpartition("/")
-    try:
-        study = from_table(Study, {"name": file.removesuffix(".toml")} | table)
+        study = from_table(Study, table)
     except StrictError as error:
         raise UsageError("study-invalid", f"{where}: {str(error).rstrip('.')}.") from error
     recipe = study.recipe
     if recipe in recipe_names() or "://" in recipe or recipe.startswith("/") or not folder:
         return study
     return replace(study, recipe=storage.join(folder, recipe))
-
-
-def _read(name_or_path: str) -> tuple[str, str]:
-    """Where a study is, and its text."""
-    names = study_names()
-    if name_or_path in names:
-        file = resources.files("pipeline").joinpath("studies", f"{name_or_path}.toml")
-        return f"{name_or_path}.toml", file.read_text("utf-8")
-    if not name_or_path.endswith(".toml"):
-        raise UsageError(
-            "study-invalid",
-            f"There is no study {name_or_path!r}{did_you_mean(name_or_path, names)}; choose one "
-            f"of {', '.join(names)}, or a file that ends in .toml.",
-        )
-    uri = storage.absolute(name_or_path)
-    try:
-        with storage.open_read(uri) as handle:
-            return uri, handle.read(1 << 20).decode("utf-8")
-    except (BracketflowError, OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "study-invalid", f"The study {uri} cannot be read: {error} Check the path."
-        ) from error
 
 
 def _overlap(one: str, other: str) -> bool:
