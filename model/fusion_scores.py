@@ -8,6 +8,7 @@ import hashlib
 import torch
 
 from model.fusion_terms import fuse_mertens
+from model.losses.chroma import colour_differences
 from model.losses.mef_ssim import color_mef_ssim, mef_ssim
 
 __all__ = ["FusionScores", "to_8bit_gray", "to_8bit_rgb"]
@@ -54,7 +55,7 @@ class FusionScores:
             theirs = self._mertens_scores(mertens, frames)
         else:
             theirs = _scores(mertens, frames)
-        chroma = (_chroma(ours) - _chroma(mertens)).abs().mean((1, 2, 3))
+        chroma = (colour_differences(ours) - colour_differences(mertens)).abs().mean((1, 2, 3))
         return {
             "gray_ms3": scores[:, 0],
             "color": scores[:, 1],
@@ -95,10 +96,3 @@ def _scores(fused: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     """(B, 2): grey and colour MEF-SSIM."""
     gray = mef_ssim(to_8bit_gray(fused).unsqueeze(1), to_8bit_gray(frames))
     return torch.stack([gray, color_mef_ssim(fused, frames)], 1)
-
-
-def _chroma(rgb: torch.Tensor) -> torch.Tensor:
-    """Cb and Cr (B, 2, H, W) of ITU-R BT.601, -0.5..0.5."""
-    red, green, blue = rgb.unbind(1)
-    y = 0.299 * red + 0.587 * green + 0.114 * blue
-    return torch.stack([(blue - y) / 1.772, (red - y) / 1.402], 1)
