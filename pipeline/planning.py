@@ -23,6 +23,7 @@ __all__ = [
     "base_row",
     "check_destination",
     "each_once",
+    "failed_row",
     "plan",
     "settled_by_scan",
     "skipped",
@@ -57,6 +58,21 @@ def base_row(bracket: Bracket, *, run_id: str, worker: str, **values: Any) -> Ro
         "source_height": frames[0].height,
     }
     return make_row(**known | values)
+
+
+def failed_row(
+    bracket: Bracket, error: BracketflowError, *, run_id: str, worker: str, **values: Any
+) -> Row:
+    """The quarantined row of a bracket that no worker could finish."""
+    return base_row(
+        bracket,
+        run_id=run_id,
+        worker=worker,
+        status="quarantined",
+        error_code=error.code,
+        error_message=error.message,
+        **values,
+    )
 
 
 def unexpected(error: Exception, bracket: Bracket) -> PhotoError:
@@ -108,15 +124,7 @@ class FuseJob:
 
     def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
         """The row of this job when no worker could finish it."""
-        return base_row(
-            self.bracket,
-            run_id=run_id,
-            worker=worker,
-            key=self.key,
-            status="quarantined",
-            error_code=error.code,
-            error_message=error.message,
-        )
+        return failed_row(self.bracket, error, run_id=run_id, worker=worker, key=self.key)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from pipeline.errors import BracketflowError, InfrastructureError, PhotoError, U
 from pipeline.images.reading import Limits, read_photo
 from pipeline.ledger import Intend, read_report
 from pipeline.listing import list_files
-from pipeline.planning import base_row, check_destination, unexpected
+from pipeline.planning import base_row, check_destination, failed_row, unexpected
 from pipeline.report.schema import Row
 from pipeline.runs import Run, versions
 from pipeline.scoring import score_pixels
@@ -118,14 +118,8 @@ class ScoreJob:
 
     def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
         """The row of this job when no worker could finish it."""
-        return base_row(
-            self.bracket,
-            run_id=run_id,
-            worker=worker,
-            status="quarantined",
-            result_uri=self.result_uri,
-            error_code=error.code,
-            error_message=error.message,
+        return failed_row(
+            self.bracket, error, run_id=run_id, worker=worker, result_uri=self.result_uri
         )
 
 

@@ -13,7 +13,7 @@ from pipeline.errors import BracketflowError, PhotoError
 from pipeline.images.reading import Limits, read_photo
 from pipeline.ledger import Intend
 from pipeline.patches import encode_patches
-from pipeline.planning import base_row
+from pipeline.planning import failed_row
 from pipeline.report.schema import Row
 from pipeline.runs import versions
 from pipeline.sharding.cutting import cut_patches, reduce_area
@@ -40,15 +40,7 @@ class ShardJob:
 
     def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
         """The row of this job when no worker could finish it."""
-        return base_row(
-            self.bracket,
-            run_id=run_id,
-            worker=worker,
-            key=self.key,
-            status="quarantined",
-            error_code=error.code,
-            error_message=error.message,
-        )
+        return failed_row(self.bracket, error, run_id=run_id, worker=worker, key=self.key)
 
 
 @dataclass(frozen=True, kw_only=True)
