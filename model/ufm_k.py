@@ -19,6 +19,7 @@ blocks of bounded size, and is the context (compare ``model.mertens``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -81,9 +82,14 @@ class UfmK(FusionNetwork):
 
     Args:
         widths: Channels at levels 0, 1, 2 and at all above.
+        exposedness: How strongly the level that the pyramid stands on goes for the frame in which
+            a place is neither dark nor bright, for two frames and for more; 0 leaves that to the
+            network. Not trained: the more, the flatter the whole picture, which no crop of
+            training shows. Of two frames often neither is well exposed, so they need less of it.
 
     Raises:
-        ValueError: There are not four widths, or one is not positive.
+        ValueError: There are not four widths, or one is not positive, or ``exposedness`` is
+            not two numbers of at least 0.
     """
 
     name: ClassVar[str] = "ufm_k"
@@ -91,11 +97,18 @@ class UfmK(FusionNetwork):
     align_px: int = 2**_COARSE_LEVEL
     halo_px: int = 64
 
-    def __init__(self, widths: Sequence[int] = (8, 16, 24, 32)) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int] = (8, 16, 24, 32),
+        exposedness: Sequence[float] = (0.14, 0.69),
+    ) -> None:
         widths = [int(width) for width in widths]
-        super().__init__({"widths": widths})
+        exposedness = [float(pull) for pull in exposedness]
+        super().__init__({"widths": widths, "exposedness": exposedness})
         if len(widths) != _COARSE_LEVEL + 1 or min(widths) < 1:
             raise ValueError(f"widths are four positive numbers of channels, not {widths}")
+        if len(exposedness) != 2 or not all(0 <= pull < math.inf for pull in exposedness):
+            raise ValueError(f"exposedness is two numbers of at least 0, not {exposedness}")
         above = [*widths[1:], widths[-1]]
         self.levels = torch.nn.ModuleList(
             _Block(own, upper, second=index > 0)
@@ -103,7 +116,7 @@ class UfmK(FusionNetwork):
         )
         self.top = _Block(widths[-1], None, second=True)
         self.strictness = torch.nn.Parameter(torch.ones(len(widths)))
-        self.exposedness = torch.nn.Parameter(torch.tensor(0.5))
+        self.exposedness = exposedness
 
     def forward(self, frames: torch.Tensor) -> Fusion:
         """Fuse (B, K, 3, H, W), K >= 2, in any order, H and W at least 1.
@@ -179,7 +192,8 @@ class UfmK(FusionNetwork):
         measures, _ = _measures(top, centred)
         state, scores, _ = self.top(measures, None)
         distance = (brightness - 0.5).square() / (2 * _WELL_EXPOSED_SIGMA**2)
-        weights = (scores - self.exposedness * distance).softmax(1)
+        pull = self.exposedness[0 if top.frames.shape[1] == 2 else 1]
+        weights = (scores - pull * distance).softmax(1)
         return (weights * top.frames).sum(1), state, weights
 
     def _descend(
