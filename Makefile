@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench quality constraints clean
+.PHONY: help demo test chaos check format bench quality constraints clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ demo: $(VENV)/installed  ## make a small archive of brackets, fuse it, show the 
 
 test: $(VENV)/installed  ## the default test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: $(VENV)/installed  ## kill, starve and damage runs; tables in chaos-out/
+	$(BIN)/python -m pytest tests/chaos -s $(CHAOS_ARGS)
 
 check: $(VENV)/installed  ## lint, format check and types
 	$(BIN)/ruff check .

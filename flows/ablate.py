@@ -201,17 +201,9 @@ def run_ablation(
 def _trials_there(bench: _Bench) -> Iterator[Trial]:
     """The study's trainings that have ended below its folder, with whatever seed."""
     for variant in bench.study.variants:
-        fs, folder = storage.file_system(storage.join(bench.out, variant))
-        names = [path.rstrip("/").rpartition("/")[2] for path in _listed(fs, folder)]
+        names = storage.names_in(storage.join(bench.out, variant))
         numbers = (name.removeprefix("seed-") for name in names)
         for seed in sorted(int(number) for number in numbers if number.isdecimal()):
             trial = bench.study.trial(variant, seed)
             if bench.finished(trial) is not None:
                 yield trial
-
-
-def _listed(fs: Any, folder: str) -> list[str]:
-    try:
-        return list(fs.ls(folder, detail=False))
-    except FileNotFoundError:
-        return []

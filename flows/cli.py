@@ -9,44 +9,36 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows import render_cli, shard_cli, show, training_cli
-from flows.options import (
-    STDERR,
-    STDOUT,
-    Align,
-    Destination,
-    DeviceChoice,
-    GpusPerWorker,
-    Layout,
-    MaxFailures,
-    Model,
-    Source,
-    Threads,
-    Twins,
-    Workers,
-    finish,
+from flows import (
+    fuse_cli,
+    quarantine_cli,
+    render_cli,
+    shard_cli,
+    show,
+    training_cli,
+    verify_cli,
 )
+from flows.options import STDERR, STDOUT, Layout, Settle, Source, Twins, Workers, finish
+from flows.quantities import parse_seconds
 from model import zoo
 from pipeline import storage
 from pipeline.archive.find import check_source
 from pipeline.archive.scan import ScanOptions
 from pipeline.errors import BracketflowError
-from pipeline.images.writing import BITS, OutputFormat
-from pipeline.models import find_model
-from pipeline.planning import check_destination
 from pipeline.pool import PoolOptions
 from pipeline.runs import FailureBudget
-from pipeline.settings import FuseSettings
 
 __all__ = ["app", "main"]
 
@@ -97,6 +89,7 @@ def scan(
     out: Annotated[Path, typer.Option(help="Where the catalog goes.")] = Path("catalog.parquet"),
     layout: Layout = "auto",
     twins: Twins = "jpeg",
+    settle: Settle = "0",
     check_pixels: Annotated[
         bool,
         typer.Option(
@@ -108,7 +101,7 @@ def scan(
     from flows.scan import scan_archive
     from flows.server import ready_server
 
-    options = ScanOptions(layout=layout, twins=twins)
+    options = ScanOptions(layout=layout, twins=twins, settle_s=parse_seconds("--settle", settle))
     check_source(storage.absolute(source))
     ready_server()
     summary = scan_archive(
@@ -116,118 +109,6 @@ def scan(
     )
     STDOUT.print(show.scan_table(summary))
     STDOUT.print(f"catalog: {out}", markup=False, soft_wrap=True)
-
-
-@app.command(
-    epilog="Examples:\n\n"
-    "  bracketflow fuse ~/Pictures/2024 ~/fused\n\n"
-    "  bracketflow fuse ~/Pictures/2024 ~/fused --dry-run\n\n"
-    "  bracketflow fuse catalog.parquet s3://bucket/fused --format tiff --bits 16\n\n"
-    "  bracketflow fuse /photos /fused --name '{folder}_{stem}' --workers 8\n\n"
-    "  bracketflow fuse /photos /fused --model training/ufm/weights.safetensors\n\n"
-    "Running the same command again continues where it was, or does nothing."
-)
-def fuse(
-    source: Source,
-    destination: Destination,
-    model: Model = FuseSettings.model,
-    align: Align = FuseSettings.align,
-    format: Annotated[  # noqa: A002 - the word users know
-        OutputFormat, typer.Option(help="Container of the results.")
-    ] = FuseSettings.format,
-    bits: Annotated[
-        int | None,
-        typer.Option(
-            help="Bits per channel: 8 by default; 16 for png and tiff, 10 or 12 for avif, "
-            "16 (the default) or 32 for exr."
-        ),
-    ] = None,
-    quality: Annotated[int, typer.Option(help="1..100, of jpeg and avif.")] = FuseSettings.quality,
-    name: Annotated[
-        str,
-        typer.Option(
-            help="Name of a result, of {stem} (the first frame by name), {folder}, {id}, {count}, "
-            "{layout} and {model}."
-        ),
-    ] = FuseSettings.name,
-    previews: Annotated[bool, typer.Option(help="Write small pictures for the report.")] = True,
-    layout: Layout = "auto",
-    twins: Twins = "jpeg",
-    workers: Workers = None,
-    device: DeviceChoice = "auto",
-    gpus_per_worker: GpusPerWorker = None,
-    threads: Threads = None,
-    max_failures: MaxFailures = "10%",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done, and what it takes.")
-    ] = False,
-) -> None:
-    """Fuse every bracket of an archive; the report says how good each result is."""
-    budget = FailureBudget.parse(max_failures)
-    settings = FuseSettings(
-        model=model,
-        align=align,
-        format=format,
-        bits=BITS[format][0] if bits is None else bits,
-        quality=quality,
-        name=name,
-        previews=previews,
-    )
-    options = ScanOptions(layout=layout, twins=twins)
-    pool = PoolOptions(
-        workers=workers,
-        device=device,
-        gpus_per_worker=gpus_per_worker,
-        threads_per_worker=threads,
-    )
-    source, destination = storage.absolute(source), storage.absolute(destination)
-    check_source(source)
-    check_destination(source, destination)
-    find_model(settings.model)  # before anything starts
-    if dry_run:
-        from pipeline.estimates import estimate_run
-
-        STDOUT.print(show.estimate_table(estimate_run(source, destination, settings, options)))
-        return
-    from flows.fuse import fuse_archive
-    from flows.server import ready_server
-
-    ready_server()
-    finish(fuse_archive(source, destination, settings, options, pool), budget)
-
-
-@app.command(
-    epilog="Examples:\n\n"
-    "  bracketflow score ~/Pictures/2024 ~/enfuse-results\n\n"
-    "  bracketflow score catalog.parquet ~/fused --out scores\n\n"
-    "A result is found by its folder and name: A/0001.jpg, A/0001_fused.png, or A.jpg for the "
-    "bracket in folder A."
-)
-def score(
-    stacks: Source,
-    results: Annotated[
-        str, typer.Argument(help="Folder with the results of any tool.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("scores"),
-    align: Align = FuseSettings.align,
-    layout: Layout = "auto",
-    workers: Workers = None,
-    threads: Threads = None,
-) -> None:
-    """Score fused photographs that any tool made, with the report's own measures."""
-    from flows.score import score_results
-    from flows.server import ready_server
-
-    ready_server()
-    outcome = score_results(
-        storage.absolute(stacks),
-        storage.absolute(results),
-        storage.absolute(str(out)),
-        align,
-        ScanOptions(layout=layout),
-        PoolOptions(workers=workers, threads_per_worker=threads),
-    )
-    finish(outcome, FailureBudget(), fused="scored")
 
 
 @app.command(epilog="Examples:\n\n  bracketflow models\n\n  bracketflow models --json")
@@ -287,9 +168,12 @@ def doctor() -> None:
         raise typer.Exit(4)
 
 
+app.add_typer(fuse_cli.app)
 app.add_typer(shard_cli.app)
 app.add_typer(training_cli.app)
 app.add_typer(render_cli.app)
+app.add_typer(verify_cli.app)
+app.add_typer(quarantine_cli.app)
 
 
 def _quiet_prefect() -> None:
@@ -307,9 +191,15 @@ def _quiet_prefect() -> None:
         os.environ.setdefault(name, value)
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    """SIGTERM interrupts like Ctrl-C; while a flow runs Prefect catches it, and hands it on."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Entry point: run the command line and turn errors into exit codes."""
     _quiet_prefect()
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except BracketflowError as error:

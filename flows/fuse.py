@@ -10,22 +10,25 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.progress import FuseProgress
-from flows.scan import scan_step
+from flows.scan import catalog_step
 from pipeline import storage
 from pipeline.archive.scan import ScanOptions
 from pipeline.chunks import work_chunk
 from pipeline.fleet import Fleet, open_fleet
 from pipeline.fuse_run import FuseRun, Plan, make_plan
 from pipeline.ledger import Ledger
+from pipeline.lock import hold
 from pipeline.models import find_model
 from pipeline.planning import FuseJob, Settled, check_destination
 from pipeline.pool import PoolOptions
+from pipeline.retiring import retire
 from pipeline.runs import Counts, Outcome, publish
 from pipeline.settings import FuseSettings
+from pipeline.work_options import WorkOptions
 
 __all__ = ["fuse_archive"]
 
-_CHUNK = 2000  # brackets per Prefect task: few tasks, bounded driver memory
+_CHUNK = 2000  # brackets to work on per Prefect task: few tasks, bounded driver memory
 
 
 @task(name="plan", cache_policy=NO_CACHE, persist_result=False)
@@ -45,6 +48,12 @@ def fuse_step(
 ) -> None:
     """Fuse one chunk on the fleet."""
     work_chunk(fleet, ledger, chunk, counts, progress.add)
+
+
+@task(name="retire", cache_policy=NO_CACHE, persist_result=False)
+def retire_step(plan: Plan, counts: Counts) -> None:
+    """Write down which brackets of earlier runs are gone, or another one took the place of."""
+    retire(plan, counts)
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
@@ -67,6 +76,7 @@ def fuse_archive(
     settings: FuseSettings = FuseSettings(),
     options: ScanOptions = ScanOptions(),
     pool: PoolOptions = PoolOptions(),
+    work: WorkOptions = WorkOptions(),
 ) -> Outcome:
     """Fuse every bracket of an archive and report how good each result is.
 
@@ -76,9 +86,11 @@ def fuse_archive(
         settings: how a result is made; part of its key.
         options: how to scan.
         pool: how much of the Ray cluster to use.
+        work: what is done again, and what is removed.
 
     Raises:
         UsageError: bad options, or nothing to work on.
+        LockedError: another run is writing to the destination.
         InfrastructureError: Ray, disk or network failed, or the counts do not add up.
     """
     run = FuseRun(
@@ -86,18 +98,25 @@ def fuse_archive(
         destination=storage.absolute(destination),
         settings=settings,
         model=find_model(settings.model),
+        work=work,
+        options=options,
     )
     check_destination(run.source, run.destination)
-    scan_step(run.source, run.catalog_uri, options, skip=run.destination)
-    plan = plan_step(run)
-    counts = Counts(found=plan.found)
-    with ExitStack() as stack:
-        ledger = stack.enter_context(Ledger(run.destination, run.run_id, "plan"))
-        progress = stack.enter_context(FuseProgress(plan.found, log=get_run_logger().info))
-        fleet: Fleet | None = None
-        for number, chunk in enumerate(plan.chunks(_CHUNK)):
-            # Ray starts with the first bracket that needs it: a run with nothing to do is quick.
-            if fleet is None and any(isinstance(decision, FuseJob) for decision in chunk):
-                fleet = stack.enter_context(open_fleet(run.recipe, pool))
-            fuse_step(number, fleet, ledger, chunk, counts, progress)
-    return publish_step(run, counts)
+    with hold(run.destination, run_id=run.run_id) as lease:
+        catalog_step(run.source, run.catalog_uri, options, skip=run.destination)
+        plan = plan_step(run)
+        counts = Counts(found=plan.found)
+        with ExitStack() as stack:
+            ledger = stack.enter_context(Ledger(run.destination, run.run_id, "plan"))
+            progress = stack.enter_context(FuseProgress(plan.found, log=get_run_logger().info))
+            fleet: Fleet | None = None
+            for number, chunk in enumerate(plan.chunks(_CHUNK)):
+                lease.check()
+                # Ray starts with the first bracket that needs it: no work, no waiting.
+                if fleet is None and any(isinstance(decision, FuseJob) for decision in chunk):
+                    fleet = stack.enter_context(open_fleet(run.recipe, pool))
+                fuse_step(number, fleet, ledger, chunk, counts, progress)
+        lease.check()
+        retire_step(plan, counts)
+        lease.check()
+        return publish_step(run, counts)

@@ -20,16 +20,22 @@ __all__ = [
     "STDERR",
     "STDOUT",
     "Align",
+    "BracketTimeout",
     "Destination",
     "DeviceChoice",
+    "Force",
     "GpusPerWorker",
     "Layout",
     "MaxFailures",
+    "Memory",
     "Model",
+    "RetryQuarantined",
+    "Settle",
     "Source",
     "Threads",
     "Twins",
     "Workers",
+    "Written",
     "finish",
 ]
 
@@ -54,6 +60,10 @@ Destination = Annotated[
         show_default=False,
     ),
 ]
+Written = Annotated[
+    str,
+    typer.Argument(help="Folder or URI that `fuse` or `shard` wrote to.", show_default=False),
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -76,6 +86,37 @@ MaxFailures = Annotated[
     str, typer.Option(help="Share of brackets that may fail before the exit code is 1.")
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads of each worker.")]
+BracketTimeout = Annotated[
+    str,
+    typer.Option(
+        help="How long one bracket may take (90s, 30m, 2h); then it is tried once more alone, and "
+        "quarantined."
+    ),
+]
+Settle = Annotated[
+    str,
+    typer.Option(
+        help="Leave folders for the next run in which a file changed less than this ago (10m, 2h): "
+        "they may still be on their way."
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory that a worker may take (8GiB); a bracket that needs more is quarantined.",
+        show_default=False,
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Work on every bracket again, whatever stands already.")
+]
+RetryQuarantined = Annotated[
+    bool,
+    typer.Option(
+        "--retry-quarantined",
+        help="Try again what failed before, though its photographs have not changed since.",
+    ),
+]
 
 
 def finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") -> None:
@@ -83,8 +124,9 @@ def finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") -> 
     STDOUT.print(show.outcome_table(outcome, fused=fused), soft_wrap=True)
     if budget.exceeded(outcome.counts):
         counts = outcome.counts
+        failed = counts.quarantined - counts.failed_before
         STDERR.print(
-            f"[red]{counts.quarantined} of {counts.found - counts.skipped} brackets and files "
+            f"[red]{failed} of {counts.found - counts.skipped} brackets and files "
             f"failed, more than the failure budget of {budget.share:.0%} allows.[/red] See the "
             "codes above and the report.",
             soft_wrap=True,

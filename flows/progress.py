@@ -30,6 +30,7 @@ __all__ = [
     "RenderProgress",
     "ScanProgress",
     "TrainProgress",
+    "VerifyProgress",
     "run_log",
 ]
 
@@ -88,23 +89,23 @@ class FuseProgress(_Bar):
         )
         self._task = self._bar.add_task("fuse", total=total, rate="", failed="")
 
-    def advance(self, *, megapixels: float = 0.0, failed: bool = False) -> None:
-        """One bracket is done; ``megapixels`` counts all its frames."""
-        self._done += 1
+    def advance(self, *, count: int = 1, megapixels: float = 0.0, failed: bool = False) -> None:
+        """Brackets are done, one as a rule; ``megapixels`` counts all frames."""
+        self._done += count
         self._failed += failed
         self._megapixels += megapixels
         now = time.monotonic()
         rate = f"{self._megapixels / max(now - self._began, 1e-3):.1f} MP/s"
         failures = f"[red]{self._failed} failed[/red]" if self._failed else ""
-        self._bar.update(self._task, advance=1, rate=rate, failed=failures)
+        self._bar.update(self._task, advance=count, rate=rate, failed=failures)
         if self._bar.disable and now - self._logged >= _LOG_EVERY_S:
             self._logged = now
             self._log(f"{self._done} of {self._total} brackets, {rate}, {self._failed} failed")
 
-    def add(self, row: Row | None) -> None:
-        """One bracket is done, as its row says; None for one that needed no row."""
+    def add(self, row: Row | None, count: int = 1) -> None:
+        """One bracket is done, as its row says; None for ``count`` that needed no row."""
         if row is None or row["status"] == "skipped":
-            self.advance()
+            self.advance(count=count)
             return
         pixels = (row["source_width"] or 0) * (row["source_height"] or 0)
         self.advance(
@@ -231,6 +232,13 @@ class DemoProgress(_Counter):
 
     def __init__(self, total: int, *, log: Callable[[str], None]) -> None:
         super().__init__("rendering", "brackets", total, log=log)
+
+
+class VerifyProgress(_Counter):
+    """Results compared with their rows."""
+
+    def __init__(self, total: int, *, log: Callable[[str], None]) -> None:
+        super().__init__("verifying", "results", total, log=log)
 
 
 def run_log() -> Callable[[str], None]:

@@ -8,12 +8,13 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.progress import ScanProgress
 from pipeline import storage
-from pipeline.archive.catalog import write_catalog
+from pipeline.archive.catalog import copy_catalog, is_bracket_list, is_catalog, write_catalog
 from pipeline.archive.check import check_pixels
 from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions, ScanSummary
+from pipeline.errors import UsageError
 
-__all__ = ["scan_archive", "scan_step"]
+__all__ = ["catalog_step", "scan_archive", "scan_step"]
 
 
 @task(name="scan", cache_policy=NO_CACHE, persist_result=False)
@@ -31,6 +32,19 @@ def scan_step(
     brackets = map(check_pixels, found.brackets) if check else found.brackets
     write_catalog(brackets, catalog)
     return found.summary
+
+
+@task(name="scan", cache_policy=NO_CACHE, persist_result=False)
+def catalog_step(source: str, catalog: str, options: ScanOptions, *, skip: str) -> None:
+    """Write the catalog of a run: a given one is copied as it is, all else is scanned.
+
+    Raises:
+        UsageError: ``source-missing``, ``catalog-invalid`` or ``archive-empty``.
+    """
+    if not (is_bracket_list(source) and is_catalog(source)):
+        scan_step.fn(source, catalog, options, skip=skip)
+    elif copy_catalog(source, catalog) == 0:
+        raise UsageError("archive-empty", f"The catalog {source} lists nothing; scan again.")
 
 
 @flow(name="scan", persist_result=False)

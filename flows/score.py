@@ -12,6 +12,7 @@ from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
 from pipeline.fleet import open_fleet
 from pipeline.ledger import Ledger
+from pipeline.lock import hold
 from pipeline.pool import PoolOptions
 from pipeline.runs import Counts, Outcome, publish
 from pipeline.score_results import (
@@ -67,6 +68,7 @@ def score_results(
 
     Raises:
         UsageError: bad options, or nothing to work on.
+        LockedError: another run is writing to the destination.
         InfrastructureError: Ray, disk or network failed.
     """
     check_score_destination(storage.absolute(source), storage.absolute(destination))
@@ -76,4 +78,7 @@ def score_results(
         destination=storage.absolute(destination),
         align=align,
     )
-    return publish(run, score_step(run, options, pool))
+    with hold(run.destination, run_id=run.run_id) as lease:
+        counts = score_step(run, options, pool)
+        lease.check()
+        return publish(run, counts)

@@ -10,12 +10,13 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.progress import CompareProgress, FuseProgress, run_log
-from flows.scan import scan_step
+from flows.scan import catalog_step
 from pipeline import storage
 from pipeline.archive.scan import ScanOptions
 from pipeline.chunks import work_chunk
 from pipeline.fleet import Fleet, open_fleet
 from pipeline.ledger import Ledger
+from pipeline.lock import hold
 from pipeline.planning import Settled
 from pipeline.pool import PoolOptions
 from pipeline.runs import Counts, Outcome, publish
@@ -30,6 +31,7 @@ from pipeline.sharding.settings import ShardSettings
 from pipeline.sharding.split_table import withdraw_split
 from pipeline.sharding.visiting import ShardJob
 from pipeline.sharding.without import look_at_all
+from pipeline.work_options import WorkOptions
 
 __all__ = ["shard_archive"]
 
@@ -80,6 +82,7 @@ def shard_archive(
     options: ScanOptions = ScanOptions(),
     pool: PoolOptions = PoolOptions(),
     without: tuple[str, ...] = (),
+    work: WorkOptions = WorkOptions(),
 ) -> Outcome:
     """Cut every bracket of an archive into patches.
 
@@ -93,6 +96,7 @@ def shard_archive(
         without: archives, catalogs or lists whose scenes must not occur, decided by image
             content: brackets found there are skipped, and a note of their row says so. Single
             photographs are looked at as well. The manifest says how many scenes it were.
+        work: what is done again; nothing is pruned.
 
     Returns:
         what became of the brackets; those that were cut are counted as ``fused``.
@@ -100,6 +104,7 @@ def shard_archive(
     Raises:
         UsageError: bad options, nothing to work on, ``dataset-too-small``, or
             ``without-invalid``: nobody knows what something of ``without`` shows.
+        LockedError: another run is writing to the shards.
         InfrastructureError: Ray, disk or network failed, or the counts do not add up.
     """
     run = ShardRun(
@@ -107,21 +112,25 @@ def shard_archive(
         destination=storage.absolute(shards),
         settings=settings,
         without=tuple(storage.absolute(uri) for uri in without),
+        work=work,
     )
     check_shards(run.source, run.destination)
-    scan_step(run.source, run.catalog_uri, options, skip=run.destination)
-    plan = plan_step(run, options)
-    counts = Counts(found=plan.found)
-    with ExitStack() as stack:
-        ledger = stack.enter_context(Ledger(run.destination, run.run_id, "plan"))
-        progress = stack.enter_context(
-            FuseProgress(plan.found, log=get_run_logger().info, what="sharding")
-        )
-        fleet: Fleet | None = None
-        for number, chunk in enumerate(plan.chunks(_CHUNK)):
-            if fleet is None and any(isinstance(decision, ShardJob) for decision in chunk):
-                # From here on files change: what the last split says of them holds no more.
-                withdraw_split(run.destination)
-                fleet = stack.enter_context(open_fleet(run.recipe, replace(pool, device="cpu")))
-            cut_step(number, fleet, ledger, chunk, counts, progress)
-    return publish_step(plan, counts)
+    with hold(run.destination, run_id=run.run_id) as lease:
+        catalog_step(run.source, run.catalog_uri, options, skip=run.destination)
+        plan = plan_step(run, options)
+        counts = Counts(found=plan.found)
+        with ExitStack() as stack:
+            ledger = stack.enter_context(Ledger(run.destination, run.run_id, "plan"))
+            progress = stack.enter_context(
+                FuseProgress(plan.found, log=get_run_logger().info, what="sharding")
+            )
+            fleet: Fleet | None = None
+            for number, chunk in enumerate(plan.chunks(_CHUNK)):
+                lease.check()
+                if fleet is None and any(isinstance(decision, ShardJob) for decision in chunk):
+                    # From here on files change: what the last split says of them holds no more.
+                    withdraw_split(run.destination)
+                    fleet = stack.enter_context(open_fleet(run.recipe, replace(pool, device="cpu")))
+                cut_step(number, fleet, ledger, chunk, counts, progress)
+        lease.check()
+        return publish_step(plan, counts)

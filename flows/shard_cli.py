@@ -10,14 +10,20 @@ import typer
 
 from flows.options import (
     RECIPE_HELP,
+    BracketTimeout,
+    Force,
     Layout,
     MaxFailures,
+    Memory,
+    RetryQuarantined,
+    Settle,
     Source,
     Threads,
     Twins,
     Workers,
     finish,
 )
+from flows.quantities import parse_bytes, parse_seconds
 from pipeline import storage
 from pipeline.archive.find import check_source
 from pipeline.archive.scan import ScanOptions
@@ -27,6 +33,7 @@ from pipeline.runs import FailureBudget
 from pipeline.settings import AlignMode
 from pipeline.sharding.planning import check_shards
 from pipeline.sharding.settings import PairRule, SceneRule, ShardSettings
+from pipeline.work_options import WorkOptions
 
 __all__ = ["app"]
 
@@ -108,7 +115,12 @@ def shard(
     twins: Twins = "jpeg",
     workers: Workers = None,
     threads: Threads = None,
+    settle: Settle = "0",
+    bracket_timeout: BracketTimeout = "30m",
+    memory: Memory = None,
     max_failures: MaxFailures = "10%",
+    retry_quarantined: RetryQuarantined = False,
+    force: Force = False,
 ) -> None:
     """Cut the brackets of an archive into patches to train on."""
     budget = FailureBudget.parse(max_failures)
@@ -127,6 +139,12 @@ def shard(
     }
     base = ShardSettings() if recipe is None else load_recipe(recipe).data.shard
     settings = replace(base, **{name: value for name, value in given.items() if value is not None})
+    pool = PoolOptions(
+        workers=workers,
+        threads_per_worker=threads,
+        bracket_timeout_s=parse_seconds("--bracket-timeout", bracket_timeout),
+        memory_bytes=None if memory is None else parse_bytes("--memory", memory),
+    )
     source, shards = storage.absolute(source), storage.absolute(shards)
     others = tuple(storage.absolute(archive) for archive in without or ())
     for archive in (source, *others):
@@ -140,8 +158,9 @@ def shard(
         source,
         shards,
         settings,
-        ScanOptions(layout=layout, twins=twins),
-        PoolOptions(workers=workers, threads_per_worker=threads),
+        ScanOptions(layout=layout, twins=twins, settle_s=parse_seconds("--settle", settle)),
+        pool,
         others,
+        WorkOptions(force=force, retry_quarantined=retry_quarantined),
     )
     finish(outcome, budget, fused="sharded")

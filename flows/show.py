@@ -26,10 +26,17 @@ if TYPE_CHECKING:
     from pipeline.study import Study
     from pipeline.training import TrainOutcome
 
-__all__ = ["estimate_table", "findings_table", "outcome_table", "scan_table"]
+__all__ = [
+    "estimate_table",
+    "findings_table",
+    "outcome_table",
+    "pairs",
+    "scan_table",
+]
 
 
-def _pairs(title: str, rows: Sequence[tuple[str, str]]) -> Group:
+def pairs(title: str, rows: Sequence[tuple[str, str]]) -> Group:
+    """A title and a line for each name and value."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -47,6 +54,10 @@ def _skipped(fused: str, count: int) -> str:
     }.get(fused, " (no result for them)")
 
 
+def _failed_before(count: int) -> str:
+    return f" ({count:,} of them before, and unchanged: --retry-quarantined)" if count else ""
+
+
 def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
     """Counts, the mean score, why brackets failed, and where to look."""
     counts = outcome.counts
@@ -56,17 +67,26 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
         (fused, f"{counts.fused:,}"),
         ("reused", f"{counts.reused:,}"),
         ("skipped", f"{counts.skipped:,}{_skipped(fused, counts.skipped)}"),
-        ("quarantined", f"{counts.quarantined:,}"),
+        ("quarantined", f"{counts.quarantined:,}{_failed_before(counts.failed_before)}"),
+    ]
+    rows += [
+        (what, f"{n:,} ({meaning})")
+        for what, n, meaning in (
+            ("gone", counts.gone, "photographs not there any more; the results stay"),
+            ("superseded", counts.superseded, "by a bracket with more or fewer of their frames"),
+            ("pruned", counts.pruned, "photographs not there any more; the results were removed"),
+        )
+        if n
     ]
     if fused != "sharded":
         shown = "- (nothing new)" if mean is None else f"{mean:.4f} (this run's)"
         rows.append(("mean MEF-SSIM", shown))
-    parts: list[Group | Text] = [_pairs(f"Run {outcome.run_id}", rows)]
+    parts: list[Group | Text] = [pairs(f"Run {outcome.run_id}", rows)]
     if counts.codes:
         failures = [
             (f"{code} x{n}", escape(CODES[code])) for code, n in sorted(counts.codes.items())
         ]
-        parts.append(_pairs("\nFailures", failures))
+        parts.append(pairs("\nFailures", failures))
     report = storage.join(outcome.destination, "report")
     where = [("report", report), ("manifest", outcome.manifest_uri)]
     made = {"fused": "results", "sharded": "patches"}.get(fused)
@@ -105,6 +125,8 @@ def scan_table(summary: ScanSummary) -> Group:
         ("RAW+JPEG twins", f"{summary.twins:,}"),
         ("labels", f"{summary.labels:,}"),
     ]
+    if summary.unsettled:
+        rows.append(("still changing, left for later", f"{summary.unsettled:,}"))
     rows += [
         (f"  layout {name}", f"{n:,} brackets") for name, n in sorted(summary.by_layout.items())
     ]
@@ -112,7 +134,7 @@ def scan_table(summary: ScanSummary) -> Group:
         (f"  left alone {escape(ending or 'without ending')}", f"{n:,} files")
         for ending, n in sorted(summary.ignored.items())
     ]
-    return _pairs("Scan", rows)
+    return pairs("Scan", rows)
 
 
 def estimate_table(estimate: Estimate) -> Group:
@@ -136,7 +158,7 @@ def estimate_table(estimate: Estimate) -> Group:
             f"about {estimate.seconds / 60:,.1f} min ({escape(estimate.basis)}), and 20 s to start",
         ),
     ]
-    return _pairs("Dry run: nothing was written", rows)
+    return pairs("Dry run: nothing was written", rows)
 
 
 def recipes_table(recipes: Sequence[Recipe]) -> Table:
@@ -168,7 +190,7 @@ def training_table(outcome: TrainOutcome, recipe: str, out: str) -> Group:
         rows.append(("resumed from", f"step {outcome.resumed_from:,}"))
     if outcome.stopped == "patience":
         rows.append(("stopped", "early: no gain any more (training.patience)"))
-    parts: list[Group | Text] = [_pairs(f"Training {recipe}: validation patches", rows)]
+    parts: list[Group | Text] = [pairs(f"Training {recipe}: validation patches", rows)]
     parts += [Text(note, style="yellow") for note in outcome.notes]
     parts.append(Text("\nWhere", style="italic"))
     names = ("weights.safetensors", "card.json", "curve.parquet", "pictures", "manifest.json")
@@ -218,7 +240,7 @@ def ablation_table(outcome: AblationOutcome) -> Group:
     ]
     mertens = [row["value"] for row in plain if row["figure"] == "gray_ms3_mertens"]
     rows += [("Mertens", f"{value:.4f}") for value in mertens[:1]]
-    parts: list[Group | Text] = [_pairs("gray_ms3, all validation patches", rows)]
+    parts: list[Group | Text] = [pairs("gray_ms3, all validation patches", rows)]
     parts.append(Text("\nWhere", style="italic"))
     where = (outcome.report_uri, outcome.table_uri, outcome.curves_uri, outcome.picture_uri)
     parts += [Text(uri, no_wrap=True) for uri in where]

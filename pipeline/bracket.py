@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -70,6 +70,11 @@ class Frame:
         """Changes whenever the file does, as far as a listing can tell, or its exposure."""
         return f"{self.path}|{self.size_bytes}|{self.mtime_ns}|{self.exposure_time_s}|{self.ev}"
 
+    @property
+    def timeless_fingerprint(self) -> str:
+        """The same without the file's time, which a copy may have lost."""
+        return f"{self.path}|{self.size_bytes}|{self.exposure_time_s}|{self.ev}"
+
 
 def bracket_id(paths: Sequence[str]) -> str:
     """The id of the bracket made of these frames (paths relative to the source), 16 hex digits.
@@ -112,8 +117,17 @@ class Bracket:
     @property
     def fingerprint(self) -> str:
         """Hash over the frames' fingerprints; part of a result's key."""
-        text = "\n".join(frame.fingerprint for frame in self.frames)
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        return _hash_of_lines(frame.fingerprint for frame in self.frames)
+
+    @property
+    def timeless_fingerprint(self) -> str:
+        """The same over the frames' timeless fingerprints."""
+        return _hash_of_lines(frame.timeless_fingerprint for frame in self.frames)
+
+
+def _hash_of_lines(lines: Iterable[str]) -> str:
+    text = "\n".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,10 +136,7 @@ class Store:
 
     def steps(self) -> list[int]:
         """The steps of all checkpoints, good or not, oldest first."""
-        fs, path = storage.file_system(self.folder)
-        if not fs.isdir(path):
-            return []
-        names = (str(name).rpartition("/")[2] for name in fs.ls(path, detail=False))
+        names = storage.names_in(self.folder)
         return sorted(int(m.group(1)) for name in names if (m := _NAME.fullmatch(name)))
 
     def load(self, step: int) -> Checkpoint:

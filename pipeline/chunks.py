@@ -19,9 +19,10 @@ def work_chunk(
     ledger: Ledger,
     chunk: Iterable[Job | Settled],
     counts: Counts,
-    advance: Callable[[Row | None], None],
+    advance: Callable[[Row | None, int], None],
 ) -> None:
-    """Settle or visit every bracket of a chunk; ``advance`` is called once for each.
+    """Settle or visit every bracket of a chunk; ``advance`` is told of
+    each row, and how many need none.
 
     ``fleet`` may be None for a chunk in which everything is settled.
     """
@@ -32,12 +33,12 @@ def work_chunk(
             continue
         if decision.row is not None:
             ledger.append(decision.row)
-        counts.add(decision.status, decision.row)
-        advance(decision.row)
+        counts.add(decision.status, decision.row, decision.count)
+        advance(decision.row, decision.count)
     if fleet is None:
         if jobs:
             raise ValueError("a chunk with work needs a fleet")
         return
     for row in fleet.run(jobs):
         counts.add(row["status"], row)
-        advance(row)
+        advance(row, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -16,7 +18,7 @@ import ray
 from pipeline.errors import InfrastructureError
 from pipeline.pool import Resources
 
-__all__ = ["connect", "version"]
+__all__ = ["connect", "free_resources", "node_is_alive", "own_interrupts", "version"]
 
 _LOCAL_OBJECT_STORE_BYTES = 256 * 2**20  # only report rows travel
 
@@ -40,6 +42,34 @@ def _import_ours_first() -> Callable[[], None]:
         import pipeline  # noqa: F401, PLC0415
 
     return hook
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep whatever the process does at SIGTERM: Ray would end it before rows are written."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        ours = callable(before) and threading.current_thread() is threading.main_thread()
+        if ours:
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def own_interrupts() -> Iterator[None]:
+    """Let interrupts through as they are, while the block waits for Ray.
+
+    Ray knows KeyboardInterrupt only. What another signal handler raises during ``ray.wait`` or
+    ``ray.get`` (Prefect's at SIGTERM does) arrives as the cause of a SystemError.
+    """
+    try:
+        yield
+    except SystemError as error:
+        cause = error.__cause__
+        if cause is None or isinstance(cause, Exception):
+            raise
+        raise cause from None
 
 
 @contextmanager
@@ -88,7 +118,8 @@ def connect(
     # Ray warns about its own defaults while it starts; what matters comes as an exception.
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        ray.init(**options)
+        with _own_sigterm():
+            ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "on this machine"
         raise InfrastructureError(
@@ -110,4 +141,22 @@ def _resources(*, local: bool) -> Resources:
         gpus=float(total.get("GPU", 0.0)),
         nodes=len(alive),
         local=local,
+    )
+
+
+def node_is_alive(node: str) -> bool:
+    """Whether the cluster still has the node of that id."""
+    return any(
+        found["NodeID"] == node and found["Alive"]
+        for found in ray.nodes()  # type: ignore[no-untyped-call]
+    )
+
+
+def free_resources() -> str:
+    """What is free of what the cluster has, for a message."""
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    return " and ".join(
+        f"{free.get(name, 0.0):g} of {total.get(name, 0.0):g} {name} free"
+        for name in ("CPU", "GPU")
     )

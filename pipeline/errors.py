@@ -46,6 +46,7 @@ _PHOTO_CODES: dict[str, str] = {
     "radiance-unusable": "A linear picture is too small or too dark to make brackets of.",
     "out-of-memory": "The bracket does not fit into a worker's memory.",
     "worker-died": "The worker died on this bracket again and again.",
+    "bracket-timeout": "The bracket took longer than one may take, twice.",
     "unexpected": "An error that bracketflow did not foresee; please report it.",
 }
 _USAGE_CODES: dict[str, str] = {
@@ -53,6 +54,7 @@ _USAGE_CODES: dict[str, str] = {
     "archive-empty": "The source holds no photographs.",
     "catalog-invalid": "The file is not a catalog or a bracket list.",
     "destination-invalid": "The destination cannot be used: inside the source, or not a folder.",
+    "manifest-missing": "No manifest says what the last run was asked to do.",
     "option-invalid": "An option has a value that is not allowed.",
     "model-unknown": "The zoo has no model of that name.",
     "weights-invalid": "A model's weights or its card are missing or damaged.",
@@ -70,7 +72,12 @@ _LOCKED_CODES: dict[str, str] = {
 _INFRASTRUCTURE_CODES: dict[str, str] = {
     "disk-full": "No space is left at the destination.",
     "storage-failed": "Reading from or writing to storage failed.",
+    "bucket-missing": "The bucket of an object store does not exist.",
+    "credentials-invalid": "A store's credentials are missing, wrong or have expired.",
+    "access-denied": "A store does not allow what is asked of it.",
+    "lease-lost": "The lock of the destination could not be kept, or another run took it over.",
     "ray-failed": "Ray could not be reached or started.",
+    "no-progress": "Nothing was finished for a long time, and nothing promises to be.",
     "prefect-failed": "Prefect could not be reached or started.",
     "version-mismatch": "A worker runs another version of bracketflow.",
     "counts-mismatch": "found = fused + reused + skipped + quarantined does not hold.",

@@ -14,11 +14,14 @@ from pipeline import storage
 from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
 from pipeline.bracket import Bracket
+from pipeline.deciding import Doubt, Planner
 from pipeline.ledger import read_report
 from pipeline.models import find_model
 from pipeline.naming import Names
-from pipeline.planning import FuseJob, Settled, check_destination, plan, standing_results
+from pipeline.planning import FuseJob, Settled, check_destination
 from pipeline.settings import FuseSettings
+from pipeline.standing_reader import standing_results
+from pipeline.work_options import WorkOptions
 
 __all__ = ["Estimate", "estimate_run"]
 
@@ -60,7 +63,11 @@ class Estimate:
 
 
 def estimate_run(
-    source: str, destination: str, settings: FuseSettings, options: ScanOptions
+    source: str,
+    destination: str,
+    settings: FuseSettings,
+    options: ScanOptions,
+    work: WorkOptions,
 ) -> Estimate:
     """What ``flows.fuse.fuse_archive`` would do with the same arguments; writes nothing.
 
@@ -71,20 +78,20 @@ def estimate_run(
     check_destination(source, destination)
     model = find_model(settings.model)
     brackets = find_brackets(source, options, skip=destination).brackets
-    decisions = plan(
-        brackets,
-        names=Names(brackets, template=settings.name, model=model.name),
+    planner = Planner(
+        names=lambda: Names(brackets, template=settings.name, model=model.name),
         settings=settings,
         weights_sha256=model.weights_sha256,
         destination=destination,
         standing=standing_results(destination),
         run_id="dry-run",
+        work=work,
     )
-    return _add_up(decisions, settings=settings, destination=destination)
+    return _add_up(map(planner.decide, brackets), settings=settings, destination=destination)
 
 
 def _add_up(
-    decisions: Iterable[FuseJob | Settled], *, settings: FuseSettings, destination: str
+    decisions: Iterable[FuseJob | Settled | Doubt], *, settings: FuseSettings, destination: str
 ) -> Estimate:
     """Add up the decisions of a plan."""
     jobs = reused = singles = unreadable = 0
@@ -95,9 +102,11 @@ def _add_up(
             singles += decision.status == "skipped"
             unreadable += decision.status == "quarantined"
             continue
+        # What only its contents can tell is counted as work: nothing is read here.
+        bracket = decision.job.bracket if isinstance(decision, Doubt) else decision.bracket
         jobs += 1
-        pixels = _pixels(decision.bracket)
-        megapixels_in += pixels * len(decision.bracket.frames) / 1e6
+        pixels = _pixels(bracket)
+        megapixels_in += pixels * len(bracket.frames) / 1e6
         pixels_out += pixels
     rate, basis = _rate(destination)
     return Estimate(

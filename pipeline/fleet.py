@@ -10,52 +10,35 @@ even if the driver dies.
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-import cv2
 import ray
-import torch
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
-from pipeline.cluster import connect, version
-from pipeline.errors import BracketflowError, InfrastructureError, PhotoError
-from pipeline.ledger import Intend, Ledger
+from pipeline.cluster import connect, node_is_alive, own_interrupts
+from pipeline.errors import PhotoError
+from pipeline.fault_points import fault_point
+from pipeline.fleet_crew import Crew, Member
+from pipeline.fleet_queue import Job, Ticket, WorkQueue
+from pipeline.fleet_troubles import no_progress, raised_by, too_many_deaths, too_slow
+from pipeline.fleet_worker import RETRIED, Visitor, VisitorRecipe
 from pipeline.pool import Device, PoolOptions, PoolPlan, plan_pool
 from pipeline.report.schema import Row
 
 __all__ = ["Fleet", "Job", "Visitor", "VisitorRecipe", "open_fleet"]
 
 _MAX_DEATHS = 2  # how many workers a job may cost before it is given up
-_START_S = 300  # how long a replacement may take when nothing else is at work
+_MAX_TIMEOUTS = 2  # the same for workers that are stopped: once more alone, then never again
+_START_S = 600  # how long Ray may take to place a worker; clusters that grow need minutes
+_SILENCE_S = 3600  # how long nothing may be finished where no bracket has a time limit
+_LOOK_EVERY_S = 5.0
 _FLUSH_S = 60  # how long a worker gets to write its last rows
-_IN_FLIGHT = 2  # jobs an actor has at hand, so that it never waits for the driver
-
-
-class Job(Protocol):
-    """One unit of work: plain data that travels to a worker."""
-
-    def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
-        """The row of this job when no worker could finish it."""
-        ...
-
-
-class Visitor(Protocol):
-    """What an actor holds: built once, visits many brackets."""
-
-    def visit(self, job: Any) -> Row: ...
-
-
-class VisitorRecipe(Protocol):
-    """Plain data that knows how to build a visitor inside a worker."""
-
-    @property
-    def destination(self) -> str: ...
-    @property
-    def run_id(self) -> str: ...
-    def build(self, *, device: str, worker: str, intend: Intend) -> Visitor: ...
+# Prefect and Kubernetes kill 30 s after the SIGTERM that asks to stop.
+_GRACE_S = 20
+_LAST_FLUSH_S = 5
 
 
 @contextlib.contextmanager
@@ -64,7 +47,8 @@ def open_fleet(recipe: VisitorRecipe, options: PoolOptions) -> Iterator[Fleet]:
 
     Raises:
         UsageError: ``option-invalid``, see :func:`plan_pool`.
-        InfrastructureError: ``ray-failed``, ``version-mismatch``, or what a worker raised.
+        InfrastructureError: ``ray-failed``, ``no-progress``, ``version-mismatch``, or what a
+            worker raised.
     """
     with (
         connect() as resources,
@@ -73,67 +57,49 @@ def open_fleet(recipe: VisitorRecipe, options: PoolOptions) -> Iterator[Fleet]:
         yield fleet
 
 
-class _Worker:
-    """The actor: one visitor, one ledger writer."""
-
-    def __init__(self, recipe: VisitorRecipe, device: Device, threads: int, name: str) -> None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._recipe = recipe
-        self._device = device
-        self._name = name
-        self._ledger = Ledger(recipe.destination, recipe.run_id, name)
-        self._visitor: Visitor | None = None
-
-    def ready(self) -> str:
-        """Load the model and return the version; here, so that its error keeps its code."""
-        self._visitor = self._recipe.build(
-            device=self._device, worker=self._name, intend=self._ledger.intend
-        )
-        return version()
-
-    def visit(self, job: Job) -> tuple[Row, int]:
-        """The row, and how many rows of this worker are on disk by now."""
-        assert self._visitor is not None, "ready() comes first"
-        row = self._visitor.visit(job)
-        self._ledger.append(row)
-        return row, self._ledger.committed
-
-    def flush(self) -> None:
-        self._ledger.flush()
-
-
 class Fleet:
     """Actors over a stream of jobs, as a context manager.
+
+    Left by an interrupt (Ctrl-C, or SIGTERM as Prefect raises it), it hands out nothing more,
+    lets every worker finish the bracket at hand for a grace time, and writes down all rows. A
+    second interrupt ends the waiting at once, and still writes the rows.
 
     Args:
         recipe: how to build a visitor, and where its rows go.
         plan: see :func:`plan_pool`.
         device: passed to the visitors.
+        start_s: how long Ray may take to place workers.
+        grace_s: how long a bracket at hand may take after an interrupt.
+        clock: seconds that only grow.
 
     Raises:
-        InfrastructureError: ``version-mismatch``, ``ray-failed``, or what a worker raised.
+        InfrastructureError: ``version-mismatch``, ``ray-failed``, ``no-progress``, or what a
+            worker raised.
     """
 
-    def __init__(self, recipe: VisitorRecipe, plan: PoolPlan, *, device: Device = "auto") -> None:
-        self._recipe = recipe
+    def __init__(
+        self,
+        recipe: VisitorRecipe,
+        plan: PoolPlan,
+        *,
+        device: Device = "auto",
+        start_s: float = _START_S,
+        grace_s: float = _GRACE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run_id = recipe.run_id
         self._plan = plan
-        self._device = device
-        self._names: dict[Any, str] = {}
-        self._rows: dict[Any, list[Row]] = {}
-        self._committed: dict[str, int] = {}
-        self._starting: dict[Any, Any] = {}
-        self._started = 0
-        self._ledger = Ledger(recipe.destination, recipe.run_id, "driver")
+        self._start_s = start_s
+        self._grace_s = grace_s
+        self._clock = clock
+        self._crew = Crew(recipe, plan, device=device, clock=clock)
 
     def __enter__(self) -> Fleet:
         try:
-            actors = [self._start() for _ in range(self._plan.workers)]
-            self._check_ready([actor.ready.remote() for actor in actors])
+            with own_interrupts():
+                self._crew.start(self._start_s)
         except BaseException:
-            self._kill_all()
+            self._crew.end()
             raise
         return self
 
@@ -143,172 +109,143 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # An interrupt does not wait for the bracket at hand: the copies here are as good.
-        patient = error is None or isinstance(error, Exception)
-        failed: RayTaskError | None = None
+        interrupted = error is not None and not isinstance(error, Exception)
         try:
-            flushed = {actor: actor.flush.remote() for actor in self._at_work() if patient}
-            for actor in list(self._names):
-                try:
-                    if actor in flushed:
-                        ray.get(flushed[actor], timeout=_FLUSH_S)
-                        self._rows[actor].clear()
-                except RayTaskError as failure:
-                    failed = failure
-                except RayError:
-                    pass  # dead or stuck: what it had not written is written here
-                self._bury(actor)
-            self._ledger.flush()
-            if failed is not None and error is None:
-                raise _infrastructure(failed) from failed
+            with own_interrupts():
+                if interrupted:
+                    self._crew.finish_at_hand(self._grace_s)
+                self._crew.flush(_LAST_FLUSH_S if interrupted else _FLUSH_S)
         finally:
-            self._kill_all()
-
-    def _at_work(self) -> list[Any]:
-        """The workers that have started."""
-        starting = list(self._starting.values())
-        return [actor for actor in self._names if actor not in starting]
-
-    def _check_ready(self, refs: list[Any]) -> None:
-        """Wait until workers have loaded their model, and compare versions."""
-        try:
-            for found in ray.get(refs):
-                if found != version():
-                    raise InfrastructureError(
-                        "version-mismatch",
-                        f"A worker runs bracketflow {found}, this is {version()}; install the "
-                        "same version on every node.",
-                    )
-        except RayError as error:
-            raise _infrastructure(error) from error
-
-    def _kill_all(self) -> None:
-        for actor in list(self._names):
-            with contextlib.suppress(RayError):
-                ray.kill(actor)
-        self._names.clear()
-        self._rows.clear()
-        self._starting.clear()
+            self._crew.end()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Row]:
         """Visit all jobs; rows come in the order in which they are done.
 
         When a worker dies, each job that it had at hand is a suspect, since nobody can tell which
-        one it was working on. Suspects are handed out again one by one, each alone with its
-        worker, so that a second death convicts the right one.
+        one it was working on; see :mod:`pipeline.fleet_queue` for what becomes of it.
+
+        Raises:
+            InfrastructureError: ``no-progress``, or what kept failing.
         """
-        waiting: deque[tuple[Job, int]] = deque()
-        stream = iter(jobs)
-        exhausted = False
-        at_hand: dict[Any, tuple[Any, Job, int]] = {}
+        queue = WorkQueue(jobs, clock=self._clock)
+        quiet_since = self._clock()
+        self._hand_out(queue)
+        while self._crew.at_work or not queue.empty:
+            with own_interrupts():
+                rows, quiet = self._next_rows(queue)
+            if not quiet:
+                quiet_since = self._clock()
+            self._check_progress(self._clock() - quiet_since)
+            self._hand_out(queue)
+            for row in rows:
+                fault_point("driver.row.before")
+                yield row
+                fault_point("driver.row.after")
 
-        def fill(actor: Any) -> None:
-            nonlocal exhausted
-            mine = [deaths for owner, _, deaths in at_hand.values() if owner is actor]
-            while len(mine) < _IN_FLIGHT and not any(mine):
-                if waiting and mine:
-                    return
-                if waiting:
-                    job, deaths = waiting.popleft()
+    def _next_rows(self, queue: WorkQueue) -> tuple[list[Row], bool]:
+        """Wait for an answer, for a while; the rows that came, and whether nothing happened."""
+        refs = {ref: member for member in self._crew.members for ref in member.awaited()}
+        pause = self._pause(queue)
+        if not refs:  # all that is left waits for the infrastructure
+            time.sleep(pause)
+            return [], False
+        done = ray.wait(list(refs), num_returns=1, timeout=pause)[0]
+        rows = [row for ref in done for row in self._settle(refs[ref], ref, queue)]
+        rows += self._stop_overdue(queue)
+        return rows, not (done or rows)
+
+    def _hand_out(self, queue: WorkQueue) -> None:
+        for member in self._crew.members:
+            while member.takes_more:
+                ticket = queue.take(busy=bool(member.at_hand))
+                if ticket is None:
+                    break
+                member.send(ticket, now=self._clock())
+
+    def _pause(self, queue: WorkQueue) -> float:
+        """How long to wait for an answer before something else is due."""
+        due = [_LOOK_EVERY_S]
+        seconds = queue.seconds_to_next()
+        if seconds is not None and any(member.takes_more for member in self._crew.members):
+            due.append(seconds)
+        if (limit := self._plan.bracket_timeout_s) is not None:
+            now = self._clock()
+            due += [m.since + limit - now for m in self._crew.members if m.at_hand]
+        return max(min(due), 0.0)
+
+    def _settle(self, member: Member, ref: Any, queue: WorkQueue) -> list[Row]:
+        """Take what came back from a worker; the rows of finished jobs."""
+        if ref == member.starting:
+            self._crew.greet(member)
+            return []
+        try:
+            visited = ray.get(ref)
+        except RayTaskError as error:
+            cause = raised_by(error)
+            if cause.code not in RETRIED or not queue.try_later(
+                member.done(ref, now=self._clock())
+            ):
+                raise cause from error
+            return []
+        except RayError as error:  # the actor died, its node did, or Ray killed it for its memory
+            return self._lost(member, error, queue)
+        ticket = member.done(ref, now=self._clock())
+        member.keep(visited)
+        if visited.row is None:
+            queue.put_back(ticket)
+        if member.worn and not member.at_hand:
+            self._crew.replace(member)
+        return [] if visited.row is None else [visited.row]
+
+    def _lost(self, member: Member, error: RayError, queue: WorkQueue) -> list[Row]:
+        """Replace a worker that died; the rows of jobs that are done or given up."""
+        innocent = isinstance(error, ActorUnavailableError) or not node_is_alive(member.node)
+        written = self._crew.replace(member)
+        rows = []
+        for ticket in member.at_hand.values():
+            ticket.deaths += not innocent
+            row = self._failed(ticket, member, too_many_deaths(error, _MAX_DEATHS))
+            if row["bracket_id"] in written:
+                rows.append(written[row["bracket_id"]])
+            elif innocent:
+                if not queue.try_later(ticket):
+                    raise raised_by(error) from error
+            elif ticket.deaths < _MAX_DEATHS:
+                queue.put_back(ticket)
+            else:  # it was alone with its worker
+                self._crew.ledger.append(row)
+                rows.append(row)
+        return rows
+
+    def _stop_overdue(self, queue: WorkQueue) -> list[Row]:
+        """Replace workers whose bracket takes too long; rows as in :meth:`_lost`."""
+        rows: list[Row] = []
+        limit = self._plan.bracket_timeout_s
+        for member in list(self._crew.members):
+            if limit is None or not member.at_hand or self._clock() - member.since < limit:
+                continue
+            head = next(iter(member.at_hand))
+            if ray.wait([head], timeout=0)[0]:
+                continue  # done after all; the driver only had no time to look
+            written = self._crew.replace(member)
+            member.at_hand[head].timeouts += 1
+            for ref, ticket in member.at_hand.items():
+                row = self._failed(ticket, member, too_slow(limit, _MAX_TIMEOUTS))
+                if row["bracket_id"] in written:
+                    rows.append(written[row["bracket_id"]])
+                elif ref != head or ticket.timeouts < _MAX_TIMEOUTS:
+                    queue.put_back(ticket)
                 else:
-                    try:
-                        job, deaths = next(stream), 0
-                    except StopIteration:
-                        exhausted = True
-                        return
-                at_hand[actor.visit.remote(job)] = (actor, job, deaths)
-                mine.append(deaths)
+                    self._crew.ledger.append(row)
+                    rows.append(row)
+        return rows
 
-        def fill_all() -> None:
-            for actor in self._at_work():
-                fill(actor)
+    def _failed(self, ticket: Ticket, member: Member, why: PhotoError) -> Row:
+        return ticket.job.failed(run_id=self._run_id, worker=member.name, error=why)
 
-        fill_all()
-        while at_hand or waiting or not exhausted:
-            ready = ray.wait(
-                [*at_hand, *self._starting],
-                num_returns=1,
-                timeout=None if at_hand else _START_S,
-            )[0]
-            if not ready:
-                raise InfrastructureError(
-                    "ray-failed",
-                    f"No worker could be started again within {_START_S} s; is the cluster "
-                    "short of nodes? Run the same command again to go on.",
-                )
-            done = ready[0]
-            if done in self._starting:
-                self._check_ready([done])
-                del self._starting[done]
-                fill_all()
-                continue
-            actor = at_hand[done][0]
-            try:
-                row, committed = ray.get(done)
-            except RayTaskError as error:
-                raise _infrastructure(error) from error
-            except RayError:  # the actor died, its node did, or Ray killed it for its memory
-                refs = [ref for ref, entry in at_hand.items() if entry[0] is actor]
-                suspects = [(job, deaths + 1) for _, job, deaths in map(at_hand.pop, refs)]
-                name = self._bury(actor)
-                if suspects[0][1] >= _MAX_DEATHS:
-                    row = self._give_up(suspects.pop(0)[0], name)
-                    self._ledger.append(row)
-                    yield row
-                waiting.extendleft(reversed(suspects))
-                replacement = self._start()
-                self._starting[replacement.ready.remote()] = replacement
-                fill_all()
-                continue
-            del at_hand[done]
-            self._rows[actor].append(row)
-            self._forget(actor, committed)
-            fill(actor)
-            yield row
-
-    def _forget(self, actor: Any, committed: int) -> None:
-        """Drop the copies of rows that the actor has written by itself."""
-        rows, name = self._rows[actor], self._names[actor]
-        written = committed - self._committed.get(name, 0)
-        del rows[:written]
-        self._committed[name] = committed
-
-    def _bury(self, actor: Any) -> str:
-        """Take over what an actor had finished but not written, and make sure that it is gone."""
-        for row in self._rows.pop(actor):
-            self._ledger.append(row)
-        with contextlib.suppress(RayError):
-            ray.kill(actor)
-        return self._names.pop(actor)
-
-    def _start(self) -> Any:
-        name = f"worker{self._started:03d}"
-        self._started += 1
-        actor = (
-            ray.remote(_Worker)
-            .options(
-                num_cpus=self._plan.cpus_per_worker,
-                num_gpus=self._plan.gpus_per_worker,
-            )
-            .remote(self._recipe, self._device, self._plan.threads_per_worker, name)
-        )
-        self._names[actor] = name
-        self._rows[actor] = []
-        return actor
-
-    def _give_up(self, job: Job, worker: str) -> Row:
-        error = PhotoError(
-            "worker-died",
-            f"{_MAX_DEATHS} workers died on this bracket, probably out of memory or a decoder "
-            "crash; look at its frames, or give workers more memory with fewer --workers.",
-        )
-        return job.failed(run_id=self._recipe.run_id, worker=worker, error=error)
-
-
-def _infrastructure(error: RayError) -> BracketflowError:
-    """Our own error where a worker raised one, else ``ray-failed``."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, BracketflowError):
-        return cause
-    first = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return InfrastructureError("ray-failed", f"A Ray worker failed: {first}")
+    def _check_progress(self, quiet_s: float) -> None:
+        at_work = self._crew.at_work
+        if at_work and self._plan.bracket_timeout_s is not None:
+            return  # the time limit of a bracket ends every wait
+        if quiet_s > (_SILENCE_S if at_work else self._start_s):
+            raise no_progress(quiet_s, missing=self._crew.missing, plan=self._plan)

@@ -4,19 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline import storage
-from pipeline.archive.catalog import read_brackets
-from pipeline.bracket import Bracket
+from pipeline.aliases import write_aliases
+from pipeline.archive.catalog_columns import catalog_ids, catalog_names
+from pipeline.archive.scan import ScanOptions
+from pipeline.bulk_planning import chunks, decisions
+from pipeline.deciding import Planner
 from pipeline.fusing import FuseRecipe
 from pipeline.models import ChosenModel
 from pipeline.naming import Names
-from pipeline.planning import FuseJob, Settled, Standing, each_once, plan, standing_results
-from pipeline.runs import Run
+from pipeline.planning import FuseJob, Settled
+from pipeline.runs import Run, begin_rows
 from pipeline.settings import FuseSettings
+from pipeline.standing import Standing
+from pipeline.standing_reader import standing_results
+from pipeline.work_options import WorkOptions
 
 __all__ = ["FuseRun", "Plan", "make_plan"]
 
@@ -28,6 +36,9 @@ class FuseRun(Run):
     settings: FuseSettings
     model: ChosenModel
     """What ``settings.model`` names."""
+    work: WorkOptions = field(default_factory=WorkOptions)
+    options: ScanOptions = field(default_factory=ScanOptions)
+    """How the source was scanned; `quarantine retry` does it in the same way."""
 
     @property
     def catalog_uri(self) -> str:
@@ -49,6 +60,8 @@ class FuseRun(Run):
             "catalog": self.catalog_uri,
             "settings": asdict(self.settings),
             "settings_sha256": self.settings.sha256,
+            "work": asdict(self.work),
+            "scan": asdict(self.options),
             "model": asdict(self.model.card),
         }
 
@@ -58,22 +71,44 @@ class Plan:
     """The work of a run, handed out in chunks so that a driver never holds an archive."""
 
     run: FuseRun
-    found: int
-    names: Names
+    ids: NDArray[np.uint64]
+    """Ids of all brackets of the catalog, sorted."""
+    sources: frozenset[str]
+    """What the catalog says that they come from."""
     standing: Standing
 
-    def chunks(self, size: int) -> Iterator[tuple[FuseJob | Settled, ...]]:
-        """Decisions over all brackets of the catalog, ``size`` at a time."""
-        decisions = plan(
-            read_brackets(self.run.catalog_uri),
-            names=self.names,
-            settings=self.run.settings,
-            weights_sha256=self.run.model.weights_sha256,
-            destination=self.run.destination,
+    @property
+    def found(self) -> int:
+        """How many brackets the catalog holds."""
+        return len(self.ids)
+
+    @property
+    def planner(self) -> Planner:
+        """Decides on each of them."""
+        run = self.run
+        return Planner(
+            names=self._names,
+            settings=run.settings,
+            weights_sha256=run.model.weights_sha256,
+            destination=run.destination,
             standing=self.standing,
-            run_id=self.run.run_id,
+            run_id=run.run_id,
+            work=run.work,
         )
-        while chunk := tuple(islice(decisions, size)):
+
+    def _names(self) -> Names:
+        named = catalog_names(self.run.catalog_uri)
+        return Names(named, template=self.run.settings.name, model=self.run.model.name)
+
+    def chunks(self, size: int) -> Iterator[tuple[FuseJob | Settled, ...]]:
+        """Decisions over all brackets of the catalog, ``size`` jobs and rows at a time."""
+        run = self.run
+        same_as: dict[bytes, bytes] = {}
+        decided = decisions(run.catalog_uri, self.planner)
+        for number, chunk in enumerate(chunks(decided, size, same_as)):
+            if same_as:
+                write_aliases(run.destination, run.run_id, number, same_as)
+                same_as.clear()
             yield chunk
 
 
@@ -83,18 +118,7 @@ def make_plan(run: FuseRun) -> Plan:
     Raises:
         UsageError: ``catalog-invalid``, a bracket is in it twice.
     """
-    found = 0
-
-    def counted() -> Iterator[Bracket]:
-        nonlocal found
-        for bracket in each_once(read_brackets(run.catalog_uri)):
-            found += 1
-            yield bracket
-
-    names = Names(counted(), template=run.settings.name, model=run.model.name)
-    return Plan(
-        run=run,
-        found=found,
-        names=names,
-        standing=standing_results(run.destination),
-    )
+    ids, sources = catalog_ids(run.catalog_uri)
+    standing = standing_results(run.destination)
+    begin_rows(run, standing)
+    return Plan(run=run, ids=ids, sources=sources, standing=standing)

@@ -19,12 +19,15 @@ from pipeline import storage
 from pipeline.align.registration import align
 from pipeline.bracket import Pixels, Stack
 from pipeline.choosing import few_frames
+from pipeline.contents import file_sha256
 from pipeline.errors import PhotoError
+from pipeline.fault_points import fault_point
 from pipeline.images.previews import map_png, preview_jpeg
 from pipeline.images.reading import Limits
 from pipeline.images.writing import encode_photo, quantize
 from pipeline.ledger import Intend
 from pipeline.models import ChosenModel
+from pipeline.naming import preview_paths
 from pipeline.planning import FuseJob
 from pipeline.report.schema import Row
 from pipeline.runs import versions
@@ -87,6 +90,7 @@ def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
     recipe = visitor.recipe
     common: dict[str, Any] = {
         "key": job.key,
+        "timeless_key": job.timeless_key,
         "model": visitor.card.name,
         "weights_sha256": visitor.card.weights_sha256,
         "settings_sha256": recipe.settings.sha256,
@@ -108,6 +112,8 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: Clock) -> dict[str, Any]:
     with clock.step("read"):
         read = read_bracket(job.bracket, limits=recipe.limits)
         _check_count(job, visitor.card)
+        label = job.bracket.label_uri
+        reference_sha256 = None if label is None else file_sha256(label)
     with clock.step("align"):
         alignment = align(read.stack.frames, mode=settings.align)
         stack = Stack(frames=alignment.frames, exposure_times_s=read.stack.exposure_times_s)
@@ -134,10 +140,14 @@ def _work(job: FuseJob, visitor: FuseVisitor, clock: Clock) -> dict[str, Any]:
         _check_place(job, encoded.sha256)
         previews = _write_previews(job, recipe, result, scores) if settings.previews else {}
         visitor.intend(job.result_path, encoded.sha256)
+        fault_point("fuse.result.before")
         storage.write_atomic(job.result_uri, encoded.data)
+        fault_point("fuse.result.after")
     return {
         "confidence": read.confidence,
         "notes": [*read.notes, *alignment.notes, *choice],
+        "frame_sha256s": list(read.frame_sha256s),
+        "reference_sha256": reference_sha256,
         "source_bits": read.stack.bits,
         "source_width": read.stack.width,
         "source_height": read.stack.height,
@@ -213,14 +223,16 @@ def _check_count(job: FuseJob, card: Card) -> None:
 def _write_previews(
     job: FuseJob, recipe: FuseRecipe, result: Pixels, scores: Scores
 ) -> dict[str, str]:
-    folder = storage.join(recipe.destination, "previews", job.bracket.id[:2])
-    preview_uri = storage.join(folder, f"{job.bracket.id}.jpg")
-    storage.write_atomic(preview_uri, preview_jpeg(result))
+    picture, quality_map = (
+        storage.join(recipe.destination, *path.split("/")) for path in preview_paths(job.bracket.id)
+    )
+    fault_point("fuse.preview.before")
+    storage.write_atomic(picture, preview_jpeg(result))
+    fault_point("fuse.preview.after")
     if scores.quality_map is None:
-        return {"preview_uri": preview_uri}
-    map_uri = storage.join(folder, f"{job.bracket.id}_map.png")
-    storage.write_atomic(map_uri, map_png(scores.quality_map))
-    return {"preview_uri": preview_uri, "map_uri": map_uri}
+        return {"preview_uri": picture}
+    storage.write_atomic(quality_map, map_png(scores.quality_map))
+    return {"preview_uri": picture, "map_uri": quality_map}
 
 
 def _check_place(job: FuseJob, sha256: str) -> None:
@@ -232,8 +244,7 @@ def _check_place(job: FuseJob, sha256: str) -> None:
     if not storage.exists(job.result_uri):
         return
     if storage.is_file(job.result_uri):
-        with storage.open_read(job.result_uri) as handle:
-            standing = storage.sha256_of(handle.read())
+        standing = file_sha256(job.result_uri)
         if standing == sha256 or standing in job.ours_sha256:
             return
     raise PhotoError(

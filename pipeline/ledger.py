@@ -4,17 +4,22 @@
 Below a destination::
 
     report/run=<id>/segment-<writer>-<number>.parquet   rows, appended, complete, never changed
+    report/run=<id>/_aliases-<number>.arrow             keys that mean the same (pipeline.aliases)
     report/run=<id>/_writing-<writer>.json              results on their way, without a row yet
+    report/run=<id>/_clock.json                         only if the clock stood before older rows
     report/run=<id>/_manifest.json                      written last: the run ended
+    report/compacted-<id>.parquet, _compacted-<id>.json segments merged (pipeline.compaction)
     results/...                                         the fused photographs
     previews/...                                        small pictures for the report
 
 A segment is a handful of complete rows written in one piece by whoever made them. The report is
 the union of the segments, the newest row of a bracket counts; quarantine is a filter on it.
-The same in DuckDB::
+Newest is the one with the latest ``finished_at``; of equal ones that of the greatest ``run_id``,
+then of the greatest ``worker``. A run whose clock stands before rows that are there gives its
+rows a time after all of them, so that what was written later is newer whatever the clocks say.
+Brackets that another one took the place of, and pruned ones, are left out.
 
-    SELECT * FROM read_parquet('OUT/report/**/*.parquet', hive_partitioning = false)
-    QUALIFY row_number() OVER (PARTITION BY bracket_id ORDER BY finished_at DESC, run_id DESC) = 1
+The same in DuckDB is :data:`DUCKDB_VIEW`.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -33,29 +39,46 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import UsageError
-from pipeline.report.schema import SCHEMA, Row, to_table
+from pipeline.fault_points import fault_point
+from pipeline.report.schema import HIDDEN_FATES, SCHEMA, Row, to_table
+from pipeline.segments import (
+    live_segments,
+    open_segment,
+    read_columns,
+    read_json,
+    report_files,
+    run_folder,
+    unchanging,
+)
 
 __all__ = [
+    "DUCKDB_VIEW",
     "Intend",
     "Ledger",
     "read_intents",
     "read_manifests",
     "read_quarantine",
     "read_report",
+    "set_clock",
     "write_manifest",
 ]
+
+DUCKDB_VIEW = """\
+SELECT * FROM (
+    SELECT * FROM read_parquet('{destination}/report/**/*.parquet',
+                               hive_partitioning = false, union_by_name = true)
+    QUALIFY row_number() OVER (
+        PARTITION BY bracket_id ORDER BY finished_at DESC, run_id DESC, worker DESC) = 1
+) WHERE coalesce(fate, '') NOT IN ('superseded', 'pruned')"""
+"""What :func:`read_report` reads, as SQL; ``format(destination=...)`` fills it in."""
 
 Intend = Callable[[str, str], None]
 """Told (result path, SHA-256) before a result is written; see :meth:`Ledger.intend`."""
 
-_REPORT = "report"
 _MANIFEST = "_manifest.json"
+_CLOCK = "_clock.json"
 _WRITING = "_writing-"
-_TIMES = ("finished_at", "run_id")
-
-
-def _run_folder(destination: str, run_id: str) -> str:
-    return storage.join(destination, _REPORT, f"run={run_id}")
+_ORDER = ("finished_at", "run_id", "worker")
 
 
 @dataclass
@@ -79,6 +102,8 @@ class Ledger:
     _intents: dict[str, str] = field(default_factory=dict, init=False)
     _number: int = field(default=0, init=False)
     _committed: int = field(default=0, init=False)
+    _not_before: datetime | None = field(default=None, init=False)
+    _asked: bool = field(default=False, init=False)
 
     def __enter__(self) -> Ledger:
         return self
@@ -102,6 +127,11 @@ class Ledger:
         pace, self._latest = now - self._latest, now
         if not self._rows:
             self._oldest = now
+        if not self._asked:
+            self._not_before = _clock(self.destination, self.run_id)
+            self._asked = True
+        if self._not_before is not None:
+            row["finished_at"] = max(row["finished_at"], self._not_before)
         self._rows.append(row)
         if len(self._rows) >= self.max_rows or now - self._oldest + pace >= self.max_age_s:
             self.flush()
@@ -113,11 +143,13 @@ class Ledger:
         relative to the destination.
         """
         self._intents[result_path] = sha256
+        fault_point("ledger.intent.before")
         storage.write_atomic(self._intents_uri, json.dumps(self._intents).encode("utf-8"))
+        fault_point("ledger.intent.after")
 
     @property
     def _intents_uri(self) -> str:
-        folder = _run_folder(self.destination, self.run_id)
+        folder = run_folder(self.destination, self.run_id)
         return storage.join(folder, f"{_WRITING}{self.writer}.json")
 
     def flush(self) -> None:
@@ -131,9 +163,11 @@ class Ledger:
         buffer = io.BytesIO()
         pq.write_table(to_table(self._rows), buffer, compression="zstd")
         name = f"segment-{self.writer}-{self._number:06d}.parquet"
+        fault_point("ledger.segment.before")
         storage.write_atomic(
-            storage.join(_run_folder(self.destination, self.run_id), name), buffer.getbuffer()
+            storage.join(run_folder(self.destination, self.run_id), name), buffer.getbuffer()
         )
+        fault_point("ledger.segment.after")
         self._number += 1
         self._committed += len(self._rows)
         self._rows.clear()
@@ -142,17 +176,20 @@ class Ledger:
             self._intents.clear()
 
 
-def _segments(destination: str, run_id: str | None) -> list[str]:
-    fs, base = storage.file_system(
-        storage.join(destination, _REPORT) if run_id is None else _run_folder(destination, run_id)
-    )
-    if not fs.isdir(base):
-        return []
-    return [
-        path
-        for path in sorted(fs.find(base))
-        if path.endswith(".parquet") and path.rsplit("/", 1)[-1].startswith("segment-")
-    ]
+def set_clock(destination: str, run_id: str, not_before: datetime) -> None:
+    """Let no row of a run be older than this, whatever the clocks of its writers say.
+
+    To be called before anybody writes rows of the run.
+    """
+    uri = storage.join(run_folder(destination, run_id), _CLOCK)
+    storage.write_atomic(uri, json.dumps({"not_before": not_before.isoformat()}).encode("ascii"))
+
+
+def _clock(destination: str, run_id: str) -> datetime | None:
+    uri = storage.join(run_folder(destination, run_id), _CLOCK)
+    if not storage.exists(uri):
+        return None
+    return datetime.fromisoformat(read_json(uri)["not_before"])
 
 
 def read_report(
@@ -169,7 +206,7 @@ def read_report(
         destination: the folder or URI that ``fuse`` wrote to.
         run_id: only the rows of this run.
         columns: only these columns (all by default).
-        newest: False for every row that was ever written.
+        newest: False for every row that was ever written, whatever became of its bracket.
         missing_ok: an empty table, not an error, where there is no such destination.
 
     Returns:
@@ -182,29 +219,36 @@ def read_report(
     if not missing_ok and not storage.exists(destination):
         raise UsageError("source-missing", f"There is nothing at {destination}; check the path.")
     wanted = list(columns) if columns is not None else SCHEMA.names
-    needed = list(dict.fromkeys([*wanted, "bracket_id", *_TIMES]))
-    fs, _ = storage.file_system(destination)
-    tables = []
-    for path in _segments(destination, run_id):
-        with fs.open(path, "rb") as handle:
-            tables.append(pq.read_table(handle, columns=needed))
+    needed = list(dict.fromkeys([*wanted, "bracket_id", *_ORDER, "fate"]))
+
+    def tables() -> list[pa.Table]:
+        found = []
+        for segment in live_segments(destination, run_id=run_id):
+            with open_segment(segment) as file:
+                table = read_columns(file, needed)
+            if run_id is not None and len(segment.run_ids) > 1:
+                table = table.filter(pc.equal(table["run_id"], run_id))
+            found.append(table)
+        return found
+
     schema = pa.schema([SCHEMA.field(name) for name in needed])
-    if not tables:
-        return schema.empty_table().select(wanted)
-    table = pa.concat_tables([t.cast(schema) for t in tables])
-    order = [("bracket_id", "ascending"), ("finished_at", "descending"), ("run_id", "descending")]
+    table = pa.concat_tables([schema.empty_table(), *unchanging(tables)])
+    order = [("bracket_id", "ascending"), *((name, "descending") for name in _ORDER)]
     table = table.sort_by(order)
-    if newest and len(table) > 1:
+    if newest and len(table):
         ids = table["bracket_id"].combine_chunks()
         fresh = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))
         table = table.filter(pa.concat_arrays([pa.array([True]), fresh]))
+        hidden = pc.is_in(table["fate"], pa.array(HIDDEN_FATES))
+        table = table.filter(pc.invert(hidden))
     return table.select(wanted)
 
 
 def read_quarantine(destination: str, *, run_id: str | None = None) -> pa.Table:
-    """The brackets whose newest row says ``quarantined``."""
+    """The brackets whose newest row says ``quarantined``, but for those that are gone."""
     table = read_report(destination, run_id=run_id)
-    return table.filter(pc.equal(table["status"], "quarantined"))
+    failed = pc.and_(pc.equal(table["status"], "quarantined"), pc.is_null(table["fate"]))
+    return table.filter(failed)
 
 
 def read_intents(destination: str) -> dict[str, set[str]]:
@@ -218,19 +262,19 @@ def read_intents(destination: str) -> dict[str, set[str]]:
 
 def _read_json(destination: str, prefix: str) -> Iterator[dict[str, Any]]:
     """The JSON files of all runs whose name begins with ``prefix``."""
-    fs, base = storage.file_system(storage.join(destination, _REPORT))
-    for path in sorted(fs.find(base)) if fs.isdir(base) else []:
-        name = path.rsplit("/", 1)[-1]
-        if name.startswith(prefix) and name.endswith(".json"):
-            with fs.open(path, "rb") as handle:
-                yield json.load(handle)
+    for name, uri in report_files(destination).items():
+        file = name.rpartition("/")[2]
+        if file.startswith(prefix) and file.endswith(".json"):
+            yield read_json(uri)
 
 
 def write_manifest(destination: str, run_id: str, manifest: dict[str, Any]) -> str:
     """Write a run's manifest, the last thing a run writes, and return its URI."""
-    uri = storage.join(_run_folder(destination, run_id), _MANIFEST)
+    uri = storage.join(run_folder(destination, run_id), _MANIFEST)
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
+    fault_point("ledger.manifest.before")
     storage.write_atomic(uri, text.encode("utf-8"))
+    fault_point("ledger.manifest.after")
     return uri
 
 

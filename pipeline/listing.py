@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UsageError
+from pipeline import stores
+from pipeline.errors import InfrastructureError, UsageError
 from pipeline.storage import file_system, is_local, local_path, printable, to_uri
 
 __all__ = ["FileInfo", "list_files"]
@@ -41,33 +42,37 @@ def list_files(root: str, *, skip: str | None = None) -> Iterator[FileInfo]:
 
     Raises:
         UsageError: ``source-missing``, the root is not a folder or cannot be listed.
+        InfrastructureError: ``storage-failed`` or ``credentials-invalid``, a remote store.
     """
     if is_local(root):
         yield from _list_local(local_path(root), local_path(skip) if skip else None)
         return
+    yield from _list_remote(root, skip)
+
+
+def _list_remote(root: str, skip: str | None) -> Iterator[FileInfo]:
     fs, base = file_system(root)
     base = base.rstrip("/")
-    try:
-        found = fs.find(base, detail=True)
-    except OSError as error:
-        raise UsageError("source-missing", f"Cannot list {root}: {error}.") from error
-    if not found and not fs.isdir(base):
-        raise UsageError("source-missing", f"{root} does not exist; check the address.")
     skipped = file_system(skip)[1].rstrip("/") + "/" if skip else None
-    for path in sorted(found):
-        relative = path[len(base) :].lstrip("/")
-        if any(part.startswith(".") for part in relative.split("/")):
-            continue
-        if skipped and path.startswith(skipped):
-            continue
-        info = found[path]
-        stamp = info.get("LastModified") or info.get("mtime") or info.get("created")
-        yield FileInfo(
-            uri=fs.unstrip_protocol(path),
-            path=relative,
-            size_bytes=int(info.get("size") or 0),
-            mtime_ns=int(stamp.timestamp() * 1e9) if hasattr(stamp, "timestamp") else None,
-        )
+    try:
+        for path, size_bytes, mtime_ns in stores.files(root):
+            relative = path[len(base) :].lstrip("/")
+            if any(part.startswith(".") for part in relative.split("/")):
+                continue
+            if skipped and path.startswith(skipped):
+                continue
+            yield FileInfo(
+                uri=fs.unstrip_protocol(path),
+                path=relative,
+                size_bytes=size_bytes,
+                mtime_ns=mtime_ns,
+            )
+    except FileNotFoundError as error:
+        raise UsageError("source-missing", f"{root} does not exist; check the address.") from error
+    except InfrastructureError as error:
+        if error.code in ("bucket-missing", "access-denied"):
+            raise UsageError("source-missing", error.message) from error
+        raise
 
 
 @dataclass(frozen=True)

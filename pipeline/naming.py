@@ -11,13 +11,15 @@ import hashlib
 import posixpath
 import string
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
 
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
 
-__all__ = ["FIELDS", "Names", "check_template"]
+__all__ = ["FIELDS", "Named", "Names", "check_template", "preview_paths"]
 
 FIELDS: dict[str, str] = {
     "stem": "file name of the first frame, without extension",
@@ -55,42 +57,68 @@ def check_template(template: str) -> None:
         raise UsageError("option-invalid", f"--name {template!r}: fields are {known}.")
 
 
+def preview_paths(bracket_id: str) -> tuple[str, str]:
+    """Where a bracket's picture and its MEF-SSIM map for the report go, below the destination."""
+    stem = f"previews/{bracket_id[:2]}/{bracket_id}"
+    return f"{stem}.jpg", f"{stem}_map.png"
+
+
+class Named(NamedTuple):
+    """What a bracket's name is made of."""
+
+    first: str
+    """Path of its first frame in alphabetical order."""
+    id: str
+    frames: int
+    layout: str
+
+    @classmethod
+    def of(cls, bracket: Bracket) -> Named:
+        first = min(frame.path for frame in bracket.frames)
+        return cls(first, bracket.id, len(bracket.frames), bracket.layout)
+
+
 class Names:
     """The result names of all brackets of a catalog.
 
-    Built in one pass over the brackets; holds a short hash for each, so that a million brackets
-    fit in memory. The template must be one that :func:`check_template` takes.
+    Built in one pass over them; keeps a number of 64 bits for each that shares its name with
+    another one, and no more. The template must be one that :func:`check_template` takes.
     """
 
-    def __init__(self, brackets: Iterable[Bracket], *, template: str, model: str) -> None:
+    def __init__(self, brackets: Iterable[Bracket | Named], *, template: str, model: str) -> None:
         self._template = template
         self._model = model
-        self._seen = Counter(self._hash(bracket) for bracket in brackets)
+        names = (one if isinstance(one, Named) else Named.of(one) for one in brackets)
+        numbers, times = np.unique(
+            np.fromiter(map(self._number, names), np.uint64), return_counts=True
+        )
+        self._shared = numbers[times > 1]
 
     def path(self, bracket: Bracket, extension: str) -> str:
         """Relative path of the bracket's result, ``/``-separated: folder of the frames and name."""
-        plain = self._plain(bracket)
-        if self._seen[self._hash(bracket)] > 1:
+        named = Named.of(bracket)
+        plain = self._plain(named)
+        if np.isin(np.uint64(self._number(named)), self._shared):
             plain = f"{plain}_{bracket.id[:8]}"
         return f"{plain}.{extension}"
 
-    def _plain(self, bracket: Bracket) -> str:
-        first = min(frame.path for frame in bracket.frames)
-        folder, file = posixpath.split(first)
+    def _plain(self, named: Named) -> str:
+        folder, file = posixpath.split(named.first)
         name = self._template.format(
             stem=posixpath.splitext(file)[0],
             folder=posixpath.basename(folder) or "archive",
-            id=bracket.id[:8],
-            count=len(bracket.frames),
-            layout=bracket.layout,
+            id=named.id[:8],
+            count=named.frames,
+            layout=named.layout,
             model=self._model,
         )
-        return posixpath.join(_safe_folder(folder), _safe_name(name, bracket.id))
+        return posixpath.join(_safe_folder(folder), _safe_name(name, named.id))
 
-    def _hash(self, bracket: Bracket) -> bytes:
+    def _number(self, named: Named) -> int:
         # Case and Unicode form folded: some file systems make no difference.
-        text = unicodedata.normalize("NFC", self._plain(bracket)).casefold()
-        return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        text = unicodedata.normalize("NFC", self._plain(named)).casefold()
+        data = text.encode("utf-8", "surrogateescape")
+        return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def _safe_folder(folder: str) -> str:

@@ -1,36 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run has to do: each bracket of a catalog becomes a job, or is settled at once."""
+"""What a run may have to do: jobs, what is settled at once, and the rows that say so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipeline import storage
 from pipeline.bracket import Bracket
+from pipeline.digests import digest_of
 from pipeline.errors import BracketflowError, PhotoError, UsageError
-from pipeline.ledger import read_intents, read_report
-from pipeline.naming import Names
-from pipeline.report.schema import Row, make_row
-from pipeline.settings import FuseSettings, result_key
+from pipeline.report.schema import HIDDEN_FATES, Row, Status, make_row
+from pipeline.standing import Before, Standing
+from pipeline.work_options import WorkOptions
 
 __all__ = [
+    "AGAIN_CODES",
     "FuseJob",
-    "Ours",
     "Settled",
-    "Standing",
     "base_row",
     "check_destination",
     "each_once",
     "failed_row",
-    "plan",
+    "known_row",
+    "last_of",
+    "revived",
     "settled_by_scan",
     "skipped",
-    "standing_results",
     "stands",
+    "stays_failed",
     "unexpected",
 ]
+
+
+AGAIN_CODES = frozenset({"result-exists", "result-unwritable", "result-missing", "result-damaged"})
+"""What failed for a reason that lies at the destination is tried again without being told to."""
 
 
 def base_row(bracket: Bracket, *, run_id: str, worker: str, **values: Any) -> Row:
@@ -85,37 +91,13 @@ def unexpected(error: Exception, bracket: Bracket) -> PhotoError:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What the destination already holds. Paths are relative to it, so it may be moved."""
-
-    results: Mapping[str, str] = field(default_factory=dict)
-    """Key -> path of the result that it stands for, as far as no other result replaced it."""
-    newest: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
-    """Bracket id -> key and status of its newest row."""
-    ours: Mapping[str, tuple[Ours, ...]] = field(default_factory=dict)
-    """Path -> everything that bracketflow ever wrote there."""
-
-
-@dataclass(frozen=True)
-class Ours:
-    """A result that bracketflow wrote, and the frames it was made from (None: not on record)."""
-
-    sha256: str
-    frame_paths: frozenset[str] | None = None
-
-    def may_give_way_to(self, bracket: Bracket) -> bool:
-        """Only another result of the same view may take its place: they share frames."""
-        if self.frame_paths is None:
-            return True
-        return any(frame.path in self.frame_paths for frame in bracket.frames)
-
-
-@dataclass(frozen=True, kw_only=True)
 class FuseJob:
     """One bracket to fuse: plain data that travels to a worker."""
 
     bracket: Bracket
     key: str
+    timeless_key: str
+    """The key without the files' times."""
     result_uri: str
     result_path: str
     """The same relative to the destination."""
@@ -124,15 +106,24 @@ class FuseJob:
 
     def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
         """The row of this job when no worker could finish it."""
-        return failed_row(self.bracket, error, run_id=run_id, worker=worker, key=self.key)
+        return failed_row(
+            self.bracket,
+            error,
+            run_id=run_id,
+            worker=worker,
+            key=self.key,
+            timeless_key=self.timeless_key,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
-    """A bracket that needs no worker; ``row`` is None where the report already says so."""
+    """Brackets that need no worker; ``row`` is None where the report already says so."""
 
     status: Literal["reused", "skipped", "quarantined"]
     row: Row | None = None
+    count: int = 1
+    """How many; one if there is a row."""
 
 
 def check_destination(source: str, destination: str) -> None:
@@ -159,36 +150,6 @@ def check_destination(source: str, destination: str) -> None:
         )
 
 
-def standing_results(destination: str) -> Standing:
-    """What all runs so far have left at the destination."""
-    columns = ["bracket_id", "key", "status", "result_path", "result_sha256", "frame_paths"]
-    table = read_report(
-        destination, columns=[*columns, "finished_at"], newest=False, missing_ok=True
-    )
-    at_path: dict[str, tuple[str, str]] = {}
-    newest: dict[str, tuple[str | None, str]] = {}
-    ours: dict[str, list[Ours]] = {}
-    # Oldest first: what was written to a place last is what stands there.
-    for row in table.sort_by("finished_at").select(columns).to_pylist():
-        newest[row["bracket_id"]] = (row["key"], row["status"])
-        path = row["result_path"]
-        if row["status"] == "fused" and path is not None:
-            at_path[path] = (row["key"], row["result_sha256"])
-            ours.setdefault(path, []).append(
-                Ours(row["result_sha256"], frozenset(row["frame_paths"]))
-            )
-    for path, hashes in read_intents(destination).items():
-        ours.setdefault(path, []).extend(Ours(sha256) for sha256 in sorted(hashes))
-        # Whoever died here may have replaced what the report speaks of.
-        if path in at_path and hashes - {at_path[path][1]}:
-            del at_path[path]
-    return Standing(
-        results={key: path for path, (key, _) in at_path.items()},
-        newest=newest,
-        ours={path: tuple(found) for path, found in ours.items()},
-    )
-
-
 def each_once(brackets: Iterable[Bracket]) -> Iterator[Bracket]:
     """The brackets as they come, in the memory of their ids.
 
@@ -208,11 +169,50 @@ def each_once(brackets: Iterable[Bracket]) -> Iterator[Bracket]:
         yield bracket
 
 
+def last_of(bracket_id: str, standing: Standing) -> Before | None:
+    """What the report says of a bracket, None where it shows nothing of it any more."""
+    before = standing.before(bracket_id)
+    return None if before is None or before.fate in HIDDEN_FATES else before
+
+
+def _says(before: Before | None, key: str, status: Status, code: str | None = None) -> bool:
+    """Whether the newest row says just that already."""
+    return before is not None and (before.digest, before.status, before.error_code) == (
+        digest_of(key),
+        status,
+        code,
+    )
+
+
+def known_row(before: Before, standing: Standing, *, run_id: str) -> Row | None:
+    """The row that a settled bracket needs: none, or its old one if that says it was gone."""
+    if before.fate is None:
+        return None
+    return revived(standing.row(before.place), run_id=run_id, fate=None)
+
+
+def revived(row: Row, *, run_id: str, **values: Any) -> Row:
+    """A copy of an earlier row with another fate."""
+    now = datetime.now(UTC)
+    return row | {"run_id": run_id, "worker": "driver", "finished_at": now} | values
+
+
 def settled_by_scan(
-    bracket: Bracket, *, key: str, standing: Standing, run_id: str
+    bracket: Bracket,
+    *,
+    key: str,
+    standing: Standing,
+    run_id: str,
+    work: WorkOptions,
 ) -> Settled | None:
     """The decision on a single, or on what the scan could not read; None for a real bracket."""
     if bracket.error_code is not None:
+        before = last_of(bracket.id, standing)
+        again = work.force or work.retry_quarantined
+        said = _says(before, key, "quarantined", bracket.error_code)
+        if before is not None and said and not again:
+            row = known_row(before, standing, run_id=run_id)
+            return Settled(status="quarantined", row=row)
         return Settled(
             status="quarantined",
             row=base_row(
@@ -235,8 +235,9 @@ def skipped(
     bracket: Bracket, *, key: str, standing: Standing, run_id: str, note: str | None = None
 ) -> Settled:
     """A bracket left out on purpose; no row where the newest one says so already."""
-    if standing.newest.get(bracket.id) == (key, "skipped"):
-        return Settled(status="skipped")
+    before = last_of(bracket.id, standing)
+    if before is not None and _says(before, key, "skipped"):
+        return Settled(status="skipped", row=known_row(before, standing, run_id=run_id))
     notes = [*bracket.notes, note] if note else list(bracket.notes)
     return Settled(
         status="skipped",
@@ -246,49 +247,19 @@ def skipped(
     )
 
 
-def stands(bracket: Bracket, *, key: str, standing: Standing, destination: str) -> bool:
-    """Whether the result of that key is there, and the report says so."""
-    result = standing.results.get(key)
-    before = standing.newest.get(bracket.id)
+def stands(bracket: Bracket, *, digest: bytes, standing: Standing, destination: str) -> bool:
+    """Whether the result of the key with that digest is there, and the report says so."""
+    before = last_of(bracket.id, standing)
+    if before is None or before.status != "fused":
+        return False  # else the report would go on to say that it failed
+    result = standing.result(bracket.id, digest)
+    return result is not None and storage.exists(storage.join(destination, *result.split("/")))
+
+
+def stays_failed(before: Before, digest: bytes, work: WorkOptions) -> bool:
+    """Whether what failed before is left alone: nothing changed, and nobody wants it retried."""
     return (
-        result is not None
-        and before is not None
-        and before[1] == "fused"  # else the report would go on to say that it failed
-        and storage.exists(storage.join(destination, *result.split("/")))
+        (before.digest, before.status) == (digest, "quarantined")
+        and before.error_code not in AGAIN_CODES
+        and not (work.retry_quarantined or work.force)
     )
-
-
-def plan(
-    brackets: Iterable[Bracket],
-    *,
-    names: Names,
-    settings: FuseSettings,
-    weights_sha256: str | None,
-    destination: str,
-    standing: Standing,
-    run_id: str,
-) -> Iterator[FuseJob | Settled]:
-    """Decide on every bracket, one after the other.
-
-    A bracket is reused when a result with the same key is still there;
-    a single is skipped; what the scan could not read is quarantined; the rest is work.
-    """
-    for bracket in brackets:
-        key = result_key(bracket, settings, weights_sha256)
-        settled = settled_by_scan(bracket, key=key, standing=standing, run_id=run_id)
-        if settled is not None:
-            yield settled
-            continue
-        if stands(bracket, key=key, standing=standing, destination=destination):
-            yield Settled(status="reused")
-            continue
-        path = f"results/{names.path(bracket, settings.extension)}"
-        yield FuseJob(
-            bracket=bracket,
-            key=key,
-            result_uri=storage.join(destination, *path.split("/")),
-            result_path=path,
-            ours_sha256=frozenset(
-                one.sha256 for one in standing.ours.get(path, ()) if one.may_give_way_to(bracket)
-            ),
-        )

@@ -36,6 +36,11 @@ class PoolOptions:
     """Share of a GPU that an actor takes (1 by default); below 1 several share one."""
     threads_per_worker: int | None = None
     """Threads of one actor's numerics (2 by default, or what the machine has)."""
+    bracket_timeout_s: float | None = 1800.0
+    """How long one bracket may take; None for no limit. Half an hour is far beyond what the
+    largest RAW brackets need on a slow processor, and a stuck decoder costs a night little."""
+    memory_bytes: int | None = None
+    """Resident memory of one actor that ends the bracket at hand; None for no limit."""
 
     def __post_init__(self) -> None:
         for option, number in (
@@ -44,6 +49,12 @@ class PoolOptions:
         ):
             if number is not None and number < 1:
                 raise UsageError("option-invalid", f"{option} {number} must be at least 1.")
+        for option, limit in (
+            ("--bracket-timeout", self.bracket_timeout_s),
+            ("--memory", self.memory_bytes),
+        ):
+            if limit is not None and not limit > 0:
+                raise UsageError("option-invalid", f"{option} {limit} must be more than nothing.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +65,8 @@ class PoolPlan:
     cpus_per_worker: float
     gpus_per_worker: float
     threads_per_worker: int
+    bracket_timeout_s: float | None = None
+    memory_bytes: int | None = None
 
 
 def plan_pool(options: PoolOptions, resources: Resources) -> PoolPlan:
@@ -97,4 +110,6 @@ def plan_pool(options: PoolOptions, resources: Resources) -> PoolPlan:
         cpus_per_worker=min(float(threads), free / workers),
         gpus_per_worker=share,
         threads_per_worker=threads,
+        bracket_timeout_s=options.bracket_timeout_s,
+        memory_bytes=options.memory_bytes,
     )

@@ -17,14 +17,16 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipeline.errors import InfrastructureError, UsageError
-from pipeline.ledger import read_report, write_manifest
-from pipeline.report.schema import Row
+from pipeline.ledger import read_report, set_clock, write_manifest
+from pipeline.report.schema import Fate, Row
+from pipeline.standing import Standing
 
 __all__ = [
     "Counts",
     "FailureBudget",
     "Outcome",
     "Run",
+    "begin_rows",
     "git_revision",
     "new_run_id",
     "publish",
@@ -88,18 +90,34 @@ class Counts:
     reused: int = 0
     skipped: int = 0
     quarantined: int = 0
+    failed_before: int = 0
+    """Of the quarantined ones, those that an earlier run tried, and nothing changed since."""
+    gone: int = 0
+    """Brackets of earlier runs whose photographs are gone."""
+    superseded: int = 0
+    """Brackets of earlier runs that one with more or fewer of their frames took the place of."""
+    pruned: int = 0
+    """Brackets of earlier runs that were removed, for their photographs are gone."""
     rows: int = 0
     """Rows handed to the ledger; the report must hold as many of this run."""
     codes: Counter[str] = field(default_factory=Counter)
     """How often each error code came up."""
 
-    def add(self, status: str, row: Row | None) -> None:
-        """Count one bracket and its row, if it got one."""
-        setattr(self, status, getattr(self, status) + 1)
+    def add(self, status: str, row: Row | None, count: int = 1) -> None:
+        """Count brackets and their row, if one of them got one."""
+        setattr(self, status, getattr(self, status) + count)
         if row is not None:
             self.rows += 1
             if row["error_code"] is not None:
                 self.codes[row["error_code"]] += 1
+        elif status == "quarantined":
+            self.failed_before += count
+
+    def retire(self, fate: Fate) -> None:
+        """Count a bracket of an earlier run that this one did not find, and its row."""
+        name = {"source_gone": "gone"}.get(fate, fate)
+        setattr(self, name, getattr(self, name) + 1)
+        self.rows += 1
 
     @property
     def done(self) -> int:
@@ -126,6 +144,10 @@ class Counts:
             "reused": self.reused,
             "skipped": self.skipped,
             "quarantined": self.quarantined,
+            "failed_before": self.failed_before,
+            "gone": self.gone,
+            "superseded": self.superseded,
+            "pruned": self.pruned,
             "codes": dict(sorted(self.codes.items())),
         }
 
@@ -161,6 +183,13 @@ class Outcome:
     manifest_uri: str
 
 
+def begin_rows(run: Run, standing: Standing) -> None:
+    """See that the rows of a run are newer than all that stand, whatever the clock says."""
+    not_before = standing.not_before(datetime.now(UTC))
+    if not_before is not None:
+        set_clock(run.destination, run.run_id, not_before)
+
+
 def publish(run: Run, counts: Counts) -> Outcome:
     """Check that nothing was lost and write the manifest, the last file of a run.
 
@@ -168,14 +197,16 @@ def publish(run: Run, counts: Counts) -> Outcome:
         InfrastructureError: ``counts-mismatch``.
     """
     counts.check()
-    scores = read_report(run.destination, run_id=run.run_id, columns=["mef_ssim"])["mef_ssim"]
-    if len(scores) != counts.rows:
+    rows = read_report(
+        run.destination, run_id=run.run_id, columns=["mef_ssim", "fate"], newest=False
+    )
+    if len(rows) != counts.rows:
         raise InfrastructureError(
             "counts-mismatch",
-            f"{counts.rows} rows were made, but {len(scores)} are in the report of run "
+            f"{counts.rows} rows were made, but {len(rows)} are in the report of run "
             f"{run.run_id}. Run the command again: what is missing is made up for.",
         )
-    mean: float | None = pc.mean(scores).as_py()
+    mean: float | None = pc.mean(rows.filter(pc.is_null(rows["fate"]))["mef_ssim"]).as_py()
     manifest = run.describe() | {
         "finished_at": datetime.now(UTC).isoformat(),
         "versions": versions(),
@@ -194,7 +225,10 @@ def publish(run: Run, counts: Counts) -> Outcome:
 
 @dataclass(frozen=True)
 class FailureBudget:
-    """How many brackets may be quarantined: a share of all but the skipped ones, or one."""
+    """How many brackets may fail in a run: a share of all but the skipped ones, or one.
+
+    What failed in an earlier run, and was not tried again, does not count.
+    """
 
     share: float = 0.10
 
@@ -220,7 +254,8 @@ class FailureBudget:
 
     def exceeded(self, counts: Counts) -> bool:
         """Whether the run failed too often; 0 allows no failure at all."""
+        failed = counts.quarantined - counts.failed_before
         if self.share == 0:
-            return counts.quarantined > 0
-        worked_on = counts.fused + counts.reused + counts.quarantined
-        return counts.quarantined > max(1, math.floor(self.share * worked_on))
+            return failed > 0
+        worked_on = counts.fused + counts.reused + failed
+        return failed > max(1, math.floor(self.share * worked_on))

@@ -24,13 +24,15 @@ __all__ = [
     "ALGORITHM_VERSION",
     "AlignMode",
     "FuseSettings",
+    "KeyMaker",
     "file_stamp",
     "hash_of",
-    "result_key",
 ]
 
 ALGORITHM_VERSION = 1
 """Raised by hand whenever the same inputs and settings give other pixels or other scores."""
+
+_MARK = "<inputs>"
 
 AlignMode = Literal["auto", "off"]
 
@@ -79,32 +81,67 @@ class FuseSettings:
         return hash_of(asdict(self) | {"model": model_kind(self.model)})
 
 
-def result_key(bracket: Bracket, settings: FuseSettings, weights_sha256: str | None) -> str:
-    """The key of a result: the same key means the same bytes, so it is not computed twice."""
-    return hash_of(
-        {
-            "inputs": bracket.fingerprint,
-            "label": [bracket.label_uri, bracket.label_kind, file_stamp(bracket.label_uri)],
+class KeyMaker:
+    """Keys of results: the same key means the same bytes, so they are not computed twice.
+
+    Args:
+        settings: how results are made.
+        weights_sha256: with which weights.
+    """
+
+    def __init__(self, settings: FuseSettings, weights_sha256: str | None) -> None:
+        self._same = {
             "settings": settings.sha256,
             "weights": weights_sha256,
             "algorithm": ALGORITHM_VERSION,
         }
-    )
+        # A key with a mark in place of the inputs: brackets without a label differ in that alone.
+        before, after = _json(self._same | {"inputs": _MARK, "label": [None] * 3}).split(_MARK)
+        self._before, self._after = hashlib.sha256(before.encode()), after.encode()
+
+    def key(self, bracket: Bracket, *, timeless: bool = False) -> str:
+        """The key of one bracket's result.
+
+        Args:
+            bracket: what it is made from.
+            timeless: leave out the files' times, which a copy of an archive may have lost. The
+                same timeless key means the same bytes if the frames' contents are the same too.
+        """
+        label = bracket.label_uri
+        return hash_of(
+            self._same
+            | {
+                "inputs": bracket.timeless_fingerprint if timeless else bracket.fingerprint,
+                "label": [label, bracket.label_kind, file_stamp(label, timeless=timeless)],
+            }
+        )
+
+    def plain_digest(self, inputs: str) -> bytes:
+        """The bytes of the key of a bracket without a label that has this fingerprint."""
+        whole = self._before.copy()
+        whole.update(inputs.encode("ascii") + self._after)
+        return whole.digest()
 
 
-def file_stamp(uri: str | None) -> str | None:
-    """Changes whenever the file does, as far as its size and time can tell."""
+def file_stamp(uri: str | None, *, timeless: bool = False) -> str | None:
+    """Changes whenever the file does, as far as its size and time (or size alone) can tell."""
     if uri is None:
         return None
-    fs, path = storage.file_system(uri)
     try:
-        info = fs.info(path)
+        info = storage.info(uri)
     except OSError:
         return None
+    if info is None:
+        return None
+    if timeless:
+        return str(info.get("size"))
     return f"{info.get('size')}|{info.get('mtime') or info.get('LastModified')}"
 
 
 def hash_of(value: Any) -> str:
     """SHA-256 of anything that JSON can hold."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return hashlib.sha256(_json(value).encode("ascii")).hexdigest()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -23,11 +23,13 @@ __all__ = ["ReadBracket", "read_bracket"]
 class ReadBracket:
     """A bracket's pixels and what the reading taught.
 
+    ``frame_sha256s`` are the hashes of the frames' files, in the bracket's order.
     ``exif`` is the EXIF block of the middle frame, to be carried over to the result. ``notes``
     holds remarks, ``confidence`` is the bracket's, lowered where EXIF contradicts the pixels.
     """
 
     stack: Stack
+    frame_sha256s: tuple[str, ...]
     exif: bytes | None
     notes: tuple[str, ...]
     confidence: float
@@ -77,6 +79,7 @@ def read_bracket(
         stack=Stack(
             frames=tuple(pixels), exposure_times_s=known if len(known) == len(times) else None
         ),
+        frame_sha256s=tuple(photo.sha256 for photo in photos),
         exif=photos[len(photos) // 2].exif,
         notes=tuple(notes),
         confidence=confidence,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from pipeline.align.registration import Alignment
 from pipeline.bracket import Bracket
 from pipeline.errors import BracketflowError, InfrastructureError, PhotoError
@@ -79,6 +81,12 @@ def blamed(error: Exception, bracket: Bracket) -> BracketflowError:
             "out-of-memory",
             f"The bracket of {bracket.frames[0].path} does not fit into memory; use fewer "
             "--workers, or a machine with more of it.",
+        )
+    if isinstance(error, torch.OutOfMemoryError):
+        return PhotoError(
+            "out-of-memory",
+            f"The bracket of {bracket.frames[0].path} does not fit into the GPU's memory; let "
+            "fewer workers share it (--gpus-per-worker), or use --device cpu.",
         )
     return unexpected(error, bracket)
 

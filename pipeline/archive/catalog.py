@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from typing import IO, Any
@@ -14,12 +16,17 @@ import pyarrow.parquet as pq
 from pipeline.archive import lists
 from pipeline.bracket import Bracket, Frame
 from pipeline.errors import UsageError
-from pipeline.storage import exists, file_system, open_atomic
+from pipeline.fault_points import fault_point
+from pipeline.storage import exists, is_folder, open_atomic
 
 __all__ = [
     "CATALOG_SCHEMA",
     "CATALOG_VERSION",
+    "bracket_of",
+    "copy_catalog",
     "is_bracket_list",
+    "is_catalog",
+    "open_catalog",
     "read_brackets",
     "read_catalog",
     "write_catalog",
@@ -29,6 +36,7 @@ CATALOG_VERSION = 1
 """Raised whenever a column changes its meaning."""
 
 _ROW_GROUP = 4096  # brackets held in memory at a time
+_COPY_BYTES = 8 << 20
 _KEY = b"bracketflow.catalog"
 
 
@@ -86,17 +94,38 @@ def write_catalog(brackets: Iterable[Bracket], uri: str) -> int:
         UsageError: ``destination-invalid``, a file stands there that is no catalog.
         InfrastructureError: ``disk-full`` or ``storage-failed``.
     """
-    if exists(uri) and not _is_catalog(uri):
+    if exists(uri) and not is_catalog(uri):
         raise UsageError(
             "destination-invalid",
             f"{uri} exists and is no catalog of bracketflow; choose another name.",
         )
+    fault_point("catalog.before")
     with open_atomic(uri) as handle:
-        return _write(brackets, handle)
+        rows = _write(brackets, handle)
+    fault_point("catalog.after")
+    return rows
 
 
-def read_catalog(uri: str) -> Iterator[Bracket]:
-    """The rows of a catalog in their order, a row group at a time.
+def copy_catalog(source: str, uri: str) -> int:
+    """A copy of a catalog, byte for byte; it appears when it is complete.
+
+    Returns:
+        the number of rows.
+
+    Raises:
+        UsageError: ``catalog-invalid``, or ``source-missing`` if there is no such file.
+        InfrastructureError: ``disk-full`` or ``storage-failed``.
+    """
+    with open_catalog(source) as file:
+        rows = int(file.metadata.num_rows)
+    with _open(source) as old, open_atomic(uri) as new:
+        shutil.copyfileobj(old, new, _COPY_BYTES)
+    return rows
+
+
+@contextmanager
+def open_catalog(uri: str) -> Iterator[Any]:
+    """The Parquet file of a catalog.
 
     Raises:
         UsageError: ``catalog-invalid``, or ``source-missing`` if there is no such file.
@@ -115,14 +144,18 @@ def read_catalog(uri: str) -> Iterator[Bracket]:
                 f"{uri} was written by a newer bracketflow (version {version} of the catalog); "
                 "update bracketflow or scan again.",
             )
+        yield table
+
+
+def read_catalog(uri: str) -> Iterator[Bracket]:
+    """The rows of a catalog in their order, a row group at a time.
+
+    Raises:
+        UsageError: ``catalog-invalid``, or ``source-missing`` if there is no such file.
+    """
+    with open_catalog(uri) as table:
         for row in lists.parquet_rows(table, uri):
-            try:
-                yield _bracket(row)
-            except (KeyError, TypeError, ValueError) as error:
-                raise UsageError(
-                    "catalog-invalid",
-                    f"{uri} is a damaged catalog ({error!r}); scan the archive again.",
-                ) from error
+            yield bracket_of(row, uri)
 
 
 def read_brackets(uri: str) -> Iterator[Bracket]:
@@ -131,7 +164,7 @@ def read_brackets(uri: str) -> Iterator[Bracket]:
     Raises:
         UsageError: ``catalog-invalid``, or ``source-missing`` if there is no such file.
     """
-    if not uri.lower().endswith(".csv") and _is_catalog(uri):
+    if not uri.lower().endswith(".csv") and is_catalog(uri):
         return read_catalog(uri)
     return lists.read_list(uri)
 
@@ -140,8 +173,7 @@ def is_bracket_list(source: str) -> bool:
     """Whether a source is a catalog or a list of brackets, by its extension, not a folder."""
     if not source.lower().endswith((".csv", ".parquet")):
         return False
-    fs, path = file_system(source)
-    return not fs.isdir(path)
+    return not is_folder(source)
 
 
 def _write(brackets: Iterable[Bracket], handle: IO[bytes]) -> int:
@@ -170,6 +202,21 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def bracket_of(row: dict[str, Any], uri: str) -> Bracket:
+    """The bracket of a row.
+
+    Raises:
+        UsageError: ``catalog-invalid``.
+    """
+    try:
+        return _bracket(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            "catalog-invalid",
+            f"{uri} is a damaged catalog ({error!r}); scan the archive again.",
+        ) from error
+
+
 def _bracket(row: dict[str, Any]) -> Bracket:
     values = dict(row)
     if not lists.ID.fullmatch(values["bracket_id"]):
@@ -183,7 +230,12 @@ def _bracket(row: dict[str, Any]) -> Bracket:
     return Bracket(frames=frames, notes=notes, id=values.pop("bracket_id"), **values)
 
 
-def _is_catalog(uri: str) -> bool:
+def is_catalog(uri: str) -> bool:
+    """Whether a file is a catalog that :func:`write_catalog` wrote.
+
+    Raises:
+        UsageError: ``source-missing``.
+    """
     try:
         with _open(uri) as handle:
             return _has_key(lists.open_parquet(handle, uri))

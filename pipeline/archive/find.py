@@ -47,6 +47,13 @@ def find_brackets(
         found = ScanResult(brackets=brackets, summary=summarize(brackets))
     else:
         found = scan(source, options=options, skip=skip, progress=progress)
+    if not found.brackets and found.summary.unsettled:
+        raise UsageError(
+            "archive-empty",
+            f"All {found.summary.unsettled} photographs of {source} lie in folders that changed "
+            f"less than {options.settle_s:g} s ago; run again when they are complete, or without "
+            "--settle.",
+        )
     if not found.brackets:
         raise UsageError(
             "archive-empty",

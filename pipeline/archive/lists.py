@@ -32,9 +32,9 @@ import pyarrow.parquet as pq
 
 from pipeline.bracket import Bracket, Frame, exposure_value
 from pipeline.errors import PhotoError, UsageError
-from pipeline.storage import file_system, is_local, join, local_path, open_read, to_uri
+from pipeline.storage import info, is_local, join, local_path, open_read, to_uri
 
-__all__ = ["ID", "open_list", "open_parquet", "parquet_rows", "read_list"]
+__all__ = ["ID", "damage", "open_list", "open_parquet", "parquet_rows", "read_list"]
 
 _BATCH = 1024
 _NUMBERS = ("exposure_time_s", "f_number", "iso", "captured_s", "ev")
@@ -104,9 +104,20 @@ def parquet_rows(table: Any, uri: str) -> Iterator[dict[str, Any]]:
     Raises:
         UsageError: ``catalog-invalid``, the file is damaged.
     """
-    try:
+    with damage(uri):
         for batch in table.iter_batches(batch_size=_BATCH):
             yield from batch.to_pylist()
+
+
+@contextmanager
+def damage(uri: str) -> Iterator[None]:
+    """What goes wrong while a Parquet file is read is the file's fault.
+
+    Raises:
+        UsageError: ``catalog-invalid``, the file is damaged.
+    """
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         raise _invalid(uri, f"it is damaged ({error})", "write it again") from error
 
@@ -224,13 +235,12 @@ def _stat(uri: str) -> tuple[int, int | None]:
         if is_local(uri):
             stat = local_path(uri).stat()
             return stat.st_size, stat.st_mtime_ns
-        fs, path = file_system(uri)
-        info = fs.info(path)
+        found = info(uri) or {}
     except (OSError, UsageError, ValueError):
         return 0, None
-    stamp = info.get("LastModified") or info.get("mtime") or info.get("created")
+    stamp: Any = found.get("LastModified") or found.get("mtime") or found.get("created")
     stamp_ns = int(stamp.timestamp() * 1e9) if hasattr(stamp, "timestamp") else None
-    return int(info.get("size") or 0), stamp_ns
+    return int(found.get("size") or 0), stamp_ns
 
 
 def _dark_to_bright(frames: Sequence[Frame]) -> tuple[Frame, ...]:

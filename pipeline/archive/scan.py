@@ -8,7 +8,9 @@ frame of exactly one bracket or single, or as the label or twin of one; this is 
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -66,6 +68,9 @@ class ScanOptions:
     """Most frames of a bracket that the scan forms itself."""
     threads: int = 8
     """Headers read side by side."""
+    settle_s: float = 0.0
+    """A folder in which a file changed less than so many seconds ago is left alone for this time:
+    it may still be on its way. 0 takes everything as it is."""
 
     def __post_init__(self) -> None:
         for option, value, allowed in (
@@ -86,6 +91,10 @@ class ScanOptions:
             )
         if not 1 <= self.threads <= 256:
             raise UsageError("option-invalid", f"threads {self.threads} is not within 1..256.")
+        if not 0 <= self.settle_s < math.inf:
+            raise UsageError(
+                "option-invalid", f"--settle {self.settle_s} is no duration such as 90s, 10m or 2h."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +148,9 @@ def scan_iter(
         tools = Tools(
             read_header=read_header, thumbnail=thumbnail, siblings=siblings.files, pool=headers
         )
-        folders = folders_of(list_files(source, skip=skip), source)
+        folders = _settled(
+            folders_of(list_files(source, skip=skip), source), options.settle_s, counts
+        )
 
         def work(folder: Folder) -> tuple[Folder, Claim]:
             return folder, find_in(folder, tools, options)
@@ -262,6 +273,18 @@ def _check(folder: Folder, claim: Claim) -> None:
             f"{name} holds {len(there)} image files, but {len(used)} are in the catalog; this is "
             "a bug of bracketflow, please report it with the names of the files.",
         )
+
+
+def _settled(folders: Iterable[Folder], settle_s: float, counts: Tally) -> Iterator[Folder]:
+    """The folders in which nothing changed of late; files of the others are counted."""
+    latest_ns = (time.time() - settle_s) * 1e9
+    for folder in folders:
+        members = (folder, *folder.children)
+        times = [file.mtime_ns or 0 for part in members for file in (*part.files, *part.others)]
+        if settle_s and times and max(times) > latest_ns:
+            counts.unsettled(sum(len(part.files) for part in members))
+        else:
+            yield folder
 
 
 def _ahead(

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pipeline.archive.layout import Folder
 from pipeline.errors import UsageError
 from pipeline.listing import FileInfo, list_files
-from pipeline.storage import file_system, join
+from pipeline.storage import join, names_in
 
 __all__ = ["Siblings"]
 
@@ -47,12 +47,7 @@ class Siblings:
         return tuple(found)
 
     def _list_names(self, path: str) -> tuple[str, ...]:
-        fs, base = file_system(join(self._source, path) if path else self._source)
-        try:
-            entries = fs.ls(base, detail=False)
-        except OSError:
-            return ()
-        names = (posixpath.basename(str(entry).rstrip("/")) for entry in entries)
+        names = names_in(join(self._source, path) if path else self._source)
         return tuple(sorted(name for name in names if not name.startswith(".")))
 
     def _list_files(self, path: str) -> tuple[FileInfo, ...]:

@@ -35,6 +35,8 @@ class ScanSummary:
     """Reference pictures and their companions."""
     photographs: int = 0
     """Image files seen."""
+    unsettled: int = 0
+    """Image files left for later, as their folder changed a moment ago; not in ``photographs``."""
     by_layout: Mapping[str, int] = field(default_factory=dict)
     """Brackets of each layout."""
     ignored: Mapping[str, int] = field(default_factory=dict)
@@ -68,6 +70,10 @@ class Tally:
         """Count files that are no photographs."""
         self._ignored.update(extension(file.path) for file in files)
 
+    def unsettled(self, count: int) -> None:
+        """Count image files of a folder that is still changing."""
+        self._counts["unsettled"] += count
+
     def summary(self) -> ScanSummary:
         """The counts so far."""
         counts = self._counts
@@ -79,6 +85,7 @@ class Tally:
             twins=counts["twins"],
             labels=counts["labels"],
             photographs=sum(counts[name] for name in ("frames", "singles", "twins", "labels")),
+            unsettled=counts["unsettled"],
             by_layout=dict(sorted(self._layouts.items())),
             ignored=dict(sorted(self._ignored.items())),
         )

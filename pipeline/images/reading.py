@@ -25,6 +25,7 @@ from pipeline.images.layout import ImageFormat, Layout
 from pipeline.images.makernote import read_bracket_tags
 from pipeline.images.raw import WhiteBalance
 from pipeline.images.source import Limits, Source, open_source
+from pipeline.storage import sha256_of
 
 __all__ = ["Header", "Limits", "Photo", "read_header", "read_photo", "read_radiance"]
 
@@ -65,10 +66,12 @@ class Photo:
     channel, uint16 over its full range for all others. ``exif`` is the EXIF block as it stood in
     the file (orientation included), to be carried over to a result. ``white_balance`` are the
     multipliers that a RAW was developed with, to be given to the bracket's other frames.
+    ``sha256`` is the hash of the file's bytes as they were read.
     """
 
     pixels: Pixels
     header: Header
+    sha256: str
     exif: bytes | None = None
     notes: tuple[str, ...] = ()
     white_balance: WhiteBalance | None = None
@@ -106,7 +109,7 @@ def read_photo(
         InfrastructureError: ``storage-failed``.
     """
     with open_source(uri, limits or Limits()) as source, _decoder_errors(uri):
-        source.whole()
+        sha256 = sha256_of(source.whole())
         layout = read_layout(source)
         header = _header(source, layout)
         if layout.format in ("hdr", "exr") or layout.color == "other":
@@ -121,6 +124,7 @@ def read_photo(
             return Photo(
                 pixels=developed,
                 header=replace(header, width=width, height=height),
+                sha256=sha256,
                 exif=layout.exif,
                 white_balance=used,
             )
@@ -133,6 +137,7 @@ def read_photo(
         return Photo(
             pixels=_upright(converted, header.orientation),
             header=header,
+            sha256=sha256,
             exif=layout.exif,
             notes=(*layout.notes, *notes),
         )

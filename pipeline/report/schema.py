@@ -14,7 +14,18 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-__all__ = ["COLUMNS", "SCHEMA", "SCHEMA_VERSION", "Column", "Row", "make_row", "to_table"]
+__all__ = [
+    "COLUMNS",
+    "HIDDEN_FATES",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "Column",
+    "Fate",
+    "Row",
+    "Status",
+    "make_row",
+    "to_table",
+]
 
 SCHEMA_VERSION = 1
 
@@ -22,6 +33,12 @@ Row = dict[str, Any]
 """One row of the report: every column of :data:`COLUMNS`, None where it does not apply."""
 
 Status = Literal["fused", "skipped", "quarantined"]
+
+Fate = Literal["source_gone", "superseded", "pruned"]
+"""What became of a bracket later on."""
+
+HIDDEN_FATES: tuple[Fate, ...] = ("superseded", "pruned")
+"""Rows of these fates are no part of the report as it is read."""
 
 _STRINGS = pa.list_(pa.string())
 _DOUBLES = pa.list_(pa.float64())
@@ -42,11 +59,25 @@ COLUMNS: tuple[Column, ...] = (
     Column("run_id", pa.string(), "", "the run that wrote the row; also the partition"),
     Column("bracket_id", pa.string(), "", "hash of the frames' sorted paths"),
     Column("key", pa.string(), "", "hash of inputs, settings, weights and algorithm version"),
+    Column(
+        "timeless_key",
+        pa.string(),
+        "",
+        "the same without the files' times: what a copy of the archive has in common with it",
+    ),
     Column("kind", pa.string(), "", "bracket or single"),
     Column("status", pa.string(), "", "fused, skipped or quarantined"),
     Column("error_code", pa.string(), "", "stable code of why there is no result"),
     Column("error_message", pa.string(), "", "what happened and what to do"),
     Column("error_stage", pa.string(), "", "scan, compare, read, align, fuse, score or write"),
+    Column(
+        "fate",
+        pa.string(),
+        "",
+        "what became of the bracket later: source_gone (its photographs went, the result stays), "
+        "superseded (by a bracket with more or fewer of its frames) or pruned; null for none",
+    ),
+    Column("superseded_by", pa.string(), "", "id of the bracket that took its place"),
     Column("finished_at", pa.timestamp("us", tz="UTC"), "", "when the row was made"),
     Column("worker", pa.string(), "", "who made it"),
     # Frames, dark to bright
@@ -58,6 +89,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("frame_count", pa.int32(), "", "K"),
     Column("frame_uris", _STRINGS, "", "the frames"),
     Column("frame_paths", _STRINGS, "", "the frames relative to the source"),
+    Column("frame_sha256s", _STRINGS, "", "hash of each frame's bytes as they were read"),
     Column("exposure_times_s", _DOUBLES, "s", "exposure times, null where unknown"),
     Column("evs", _DOUBLES, "stops", "light taken in, brighter is larger, null where unknown"),
     Column("camera", pa.string(), "", "camera body"),
@@ -114,6 +146,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("clipped_high_share", pa.float64(), "0..1", "share of pixels burnt to white"),
     Column("entropy_bits", pa.float64(), "bit", "Shannon entropy of the grey result"),
     Column("reference_uri", pa.string(), "", "label or ground truth compared with"),
+    Column("reference_sha256", pa.string(), "", "hash of its bytes"),
     Column("reference_kind", pa.string(), "", "display (a label) or radiance (ground truth)"),
     Column("psnr_db", pa.float64(), "dB", "PSNR against the reference"),
     Column("ssim", pa.float64(), "", "SSIM against the reference"),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -13,26 +13,30 @@ from pipeline.archive.catalog import read_brackets
 from pipeline.archive.overlap import Looked, Seen, compare, look_at, same_scene_pairs
 from pipeline.archive.scenes import scene_name, scenes_of
 from pipeline.bracket import Bracket
+from pipeline.digests import digest_of
 from pipeline.errors import BracketflowError, UsageError
 from pipeline.ledger import read_report
 from pipeline.patches import patches_path
 from pipeline.planning import (
     Settled,
-    Standing,
     base_row,
     check_destination,
     each_once,
+    last_of,
     settled_by_scan,
     skipped,
-    standing_results,
     stands,
+    stays_failed,
 )
-from pipeline.runs import Run
+from pipeline.runs import Run, begin_rows
 from pipeline.sharding.cutting import reduced_size
 from pipeline.sharding.settings import ShardSettings, Split, shard_key
 from pipeline.sharding.split_table import write_split
 from pipeline.sharding.splitting import assign_splits, check_splits
 from pipeline.sharding.visiting import TOO_SMALL, ShardJob, ShardRecipe
+from pipeline.standing import Standing
+from pipeline.standing_reader import standing_results
+from pipeline.work_options import WorkOptions
 
 __all__ = [
     "Compared",
@@ -62,6 +66,7 @@ class ShardRun(Run):
     """What a sharding run was asked to do; the destination is where the shards go."""
 
     settings: ShardSettings
+    work: WorkOptions = field(default_factory=WorkOptions)
     without: tuple[str, ...] = ()
     compared: Compared | None = None
     """What came of ``without``, once it is known."""
@@ -81,6 +86,7 @@ class ShardRun(Run):
             "catalog": self.catalog_uri,
             "settings": asdict(self.settings),
             "settings_sha256": self.settings.sha256,
+            "work": asdict(self.work),
             "without": list(self.without),
             "compared": None if self.compared is None else asdict(self.compared),
         }
@@ -118,7 +124,9 @@ class ShardPlan:
         place = self.places.get(bracket.id)
         key = self.key(bracket, place)
         if place is None:
-            settled = settled_by_scan(bracket, key=key, standing=standing, run_id=run.run_id)
+            settled = settled_by_scan(
+                bracket, key=key, standing=standing, run_id=run.run_id, work=run.work
+            )
             assert settled is not None, "every real bracket has a place"
             return settled
         if place.error is not None:
@@ -139,10 +147,14 @@ class ShardPlan:
             return skipped(
                 bracket, key=key, standing=standing, run_id=run.run_id, note=place.reason
             )
-        if standing.newest.get(bracket.id) == (key, "skipped"):
-            return Settled(status="skipped")  # a visit found it too small
-        if stands(bracket, key=key, standing=standing, destination=run.destination):
-            return Settled(status="reused")
+        before, digest = last_of(bracket.id, standing), digest_of(key)
+        if before is not None and not run.work.force:
+            if (before.digest, before.status) == (digest, "skipped"):
+                return Settled(status="skipped")  # a visit found it too small
+            if stays_failed(before, digest, run.work):
+                return Settled(status="quarantined")
+            if stands(bracket, digest=digest, standing=standing, destination=run.destination):
+                return Settled(status="reused")
         path = patches_path(place.split, bracket.id)
         return ShardJob(
             bracket=bracket,
@@ -224,6 +236,8 @@ def make_shard_plan(
     )
     splits = assign_splits((scenes[b.id] for b in readable if b.id not in left_out), run.settings)
     by_hash = f"by hash of the scene's name, seed {run.settings.seed}"
+    standing = standing_results(run.destination)
+    begin_rows(run, standing)
     return ShardPlan(
         run=replace(run, compared=_compared(known, len(banned)) if known else None),
         found=found,
@@ -236,7 +250,7 @@ def make_shard_plan(
             )
             for bracket in readable
         },
-        standing=standing_results(run.destination),
+        standing=standing,
     )
 
 

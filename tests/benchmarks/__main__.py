@@ -30,15 +30,17 @@ from pipeline.align.registration import align
 from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
 from pipeline.bracket import Stack
+from pipeline.deciding import Planner
 from pipeline.demo.archive import ArchivePlan, make_archive
 from pipeline.fusing import FuseRecipe, fuse_stack
 from pipeline.images.reading import read_photo
 from pipeline.images.writing import encode_photo
 from pipeline.models import find_model
 from pipeline.naming import Names
-from pipeline.planning import FuseJob, Standing, plan
+from pipeline.planning import FuseJob
 from pipeline.scoring import score_pixels
 from pipeline.settings import FuseSettings
+from pipeline.standing import Standing
 
 
 @dataclass(frozen=True)
@@ -105,15 +107,16 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
     brackets = [
         b for b in find_brackets(str(archive), ScanOptions()).brackets if b.kind == "bracket"
     ]
-    (job,) = plan(
-        brackets,
-        names=Names(brackets, template=settings.name, model=settings.model),
+    (bracket,) = brackets
+    planner = Planner(
+        names=lambda: Names(brackets, template=settings.name, model=settings.model),
         settings=settings,
         weights_sha256=None,
         destination=str(folder / "out"),
         standing=Standing(),
         run_id="bench",
     )
+    job = planner.decide(bracket)
     assert isinstance(job, FuseJob)
     paths = [Path(frame.uri) for frame in job.bracket.frames]
     frames = [read_photo(str(path)).pixels for path in paths]

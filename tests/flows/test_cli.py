@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import cli
 from model import zoo
 from pipeline.archive.catalog import read_brackets
 from pipeline.errors import CODES
@@ -27,22 +26,19 @@ def frames_of(bracket) -> tuple[str, ...]:
     return tuple(sorted(frame.path for frame in bracket.frames))
 
 
-COMMANDS = ["scan", "fuse", "score", "models", "demo", "doctor", "shard", "train", "render"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process: (exit code, stdout, stderr)."""
-
-    def go(*arguments: str):
-        monkeypatch.setattr(sys, "argv", ["bracketflow", *arguments])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = left.value.code
-        return (0 if code is None else code), out, err
-
-    return go
+COMMANDS = [
+    "scan",
+    "fuse",
+    "score",
+    "models",
+    "demo",
+    "doctor",
+    "shard",
+    "train",
+    "render",
+    "verify",
+    "quarantine",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -76,7 +72,13 @@ def test_models_as_json(run):
         (["fuse", "{archive}", "{out}", "--bits", "16"], "option-invalid"),
         (["fuse", "{archive}", "{out}", "--name", "{{nope}}"], "option-invalid"),
         (["fuse", "{archive}", "{out}", "--max-failures", "lots"], "option-invalid"),
+        (["fuse", "{archive}", "{out}", "--bracket-timeout", "soon"], "option-invalid"),
+        (["fuse", "{archive}", "{out}", "--bracket-timeout", "0"], "option-invalid"),
+        (["fuse", "{archive}", "{out}", "--memory", "lots"], "option-invalid"),
         (["fuse", "{empty}/bad.csv", "{out}"], "catalog-invalid"),
+        (["verify", "{empty}"], "source-missing"),
+        (["quarantine", "list", "{empty}/nothing"], "source-missing"),
+        (["quarantine", "retry", "{empty}"], "source-missing"),
     ],
 )
 def test_wrong_use_ends_with_2_and_names_the_cure(

@@ -14,6 +14,7 @@ from pipeline.recipe import recipe_names
 from pipeline.runs import Counts, Outcome
 from pipeline.sharding.settings import ShardSettings
 from pipeline.study import study_names
+from pipeline.work_options import WorkOptions
 
 
 @pytest.fixture
@@ -100,13 +101,14 @@ def test_shards_are_cut_as_the_options_say(run, tmp_path, monkeypatch):
     monkeypatch.setattr("flows.server.ready_server", lambda: "")
     monkeypatch.setattr(flows.shard, "shard_archive", sharded)
     (tmp_path / "in").mkdir()
-    options = ["--scenes", "content", "--overlap", "0.5", "--without", str(tmp_path)]
+    options = ["--scenes", "content", "--overlap", "0.5", "--without", str(tmp_path), "--force"]
     code, _, _ = run("shard", str(tmp_path / "in"), str(tmp_path / "out"), *options)
     assert code == 0
-    ((source, shards, settings, _, _, without),) = asked
+    ((source, shards, settings, _, _, without, work),) = asked
     assert (source, shards) == (str(tmp_path / "in"), str(tmp_path / "out"))
     assert settings == ShardSettings(scenes="content", overlap=0.5)
     assert without == (str(tmp_path),)
+    assert work == WorkOptions(force=True)
 
 
 @pytest.mark.parametrize(("failed", "code"), [((), 0), (("v/seed-0: loss-not-finite",), 1)])

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline.bracket import Bracket, Frame
+from pipeline.deciding import Planner
 from pipeline.fusing import FuseRecipe, fuse_bracket
 from pipeline.images.writing import write_photo
 from pipeline.models import find_model
 from pipeline.naming import Names
-from pipeline.planning import Standing, plan
 from pipeline.settings import FuseSettings
+from pipeline.standing import Standing
 
 
 def textured(light: float, *, seed: int = 0, height: int = 96, width: int = 120, bits: int = 8):
@@ -62,15 +63,14 @@ def fuse_one(tmp_path):
         model = model or find_model(settings.model)
         recipe = FuseRecipe(settings=settings, model=model, destination=destination, run_id="r")
         visitor = recipe.build(device="cpu", worker="w", intend=lambda uri, sha256: None)
-        (job,) = plan(
-            [bracket],
-            names=Names([bracket], template=settings.name, model=model.name),
+        planner = Planner(
+            names=lambda: Names([bracket], template=settings.name, model=model.name),
             settings=settings,
             weights_sha256=model.weights_sha256,
             destination=destination,
             standing=standing or Standing(),
             run_id="r",
         )
-        return fuse_bracket(job, visitor)
+        return fuse_bracket(planner.decide(bracket), visitor)
 
     return fuse

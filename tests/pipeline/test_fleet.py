@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from dataclasses import dataclass
-
 import psutil
 import pytest
-import torch
 
-from pipeline.cluster import connect
+from pipeline.cluster import connect, own_interrupts
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.fleet import Fleet
 from pipeline.ledger import read_report
 from pipeline.pool import PoolOptions, Resources, plan_pool
-from pipeline.report.schema import make_row
+from tests.pipeline.toy_fleet import ToyJob, ToyRecipe
 
 
 def resources(cpus: float, gpus: float = 0.0) -> Resources:
@@ -62,53 +57,22 @@ def test_a_pool_of_nothing_is_refused(wrong):
         PoolOptions(**wrong)
 
 
-@dataclass(frozen=True)
-class ToyJob:
-    """``deed`` is what the visitor does with it."""
-
-    name: str
-    deed: str = "row"
-
-    def failed(self, *, run_id, worker, error):
-        return make_row(
-            bracket_id=self.name,
-            run_id=run_id,
-            worker=worker,
-            status="quarantined",
-            error_code=error.code,
-        )
+@pytest.mark.parametrize("wrong", [{"bracket_timeout_s": 0.0}, {"memory_bytes": -1}])
+def test_a_limit_of_nothing_is_refused(wrong):
+    with pytest.raises(UsageError, match="more than nothing"):
+        PoolOptions(**wrong)
 
 
-@dataclass(frozen=True)
-class ToyVisitor:
-    worker: str
-
-    def visit(self, job):
-        if job.deed == "die":
-            os._exit(1)
-        if job.deed == "die later":
-            threading.Timer(0.5, os._exit, [1]).start()
-        if job.deed == "disk":
-            raise InfrastructureError("disk-full", "no space left")
-        facts = {"threads": str(torch.get_num_threads()), "pid": str(os.getpid())}
-        if torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES"):
-            facts["gpu"] = os.environ["CUDA_VISIBLE_DEVICES"]
-        return make_row(
-            bracket_id=job.name, run_id="r", worker=self.worker, status="fused", versions=facts
-        )
+class Terminated(BaseException):
+    """What a signal handler may raise."""
 
 
-@dataclass(frozen=True)
-class ToyRecipe:
-    destination: str
-    run_id: str = "r"
-
-    trouble: str = ""
-
-    def build(self, *, device, worker, intend):
-        if self.trouble and worker != "worker000":
-            raise UsageError(self.trouble, "no such weights")
-        return ToyVisitor(worker)
+@pytest.mark.parametrize(
+    ("hidden", "seen"), [(Terminated(), Terminated), (ValueError(), SystemError)]
+)
+def test_an_interrupt_that_ray_hides_is_brought_to_light(hidden, seen):
+    with pytest.raises(seen), own_interrupts():
+        raise SystemError("returned a result with an exception set") from hidden
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +161,29 @@ def test_trouble_of_the_storage_stops_the_run_under_its_own_name(ray_with_a_logi
         list(fleet.run([ToyJob("a"), ToyJob("b", "disk"), ToyJob("c")]))
     assert caught.value.code == "disk-full"
     assert "a" in read_report(str(tmp_path))["bracket_id"].to_pylist()
+
+
+@pytest.mark.ray
+def test_flaky_storage_is_tried_again_and_an_interrupt_finishes_what_is_at_hand(
+    ray_with_a_logical_gpu, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipeline.fleet_queue._FIRST_DELAY_S", 0.01)
+    plan = plan_pool(PoolOptions(workers=1, device="cpu"), ray_with_a_logical_gpu)
+    names = ("flaky", "fine", "first", "at hand", "queued", "never")
+    flaky, fine, *others = (ToyJob(name, name) for name in names)
+    rows = []
+
+    def interrupted() -> None:
+        with Fleet(ToyRecipe(str(tmp_path)), plan) as fleet:
+            rows.extend(fleet.run([flaky, fine]))
+            next(fleet.run(others))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [(row["bracket_id"], row["status"]) for row in rows] == [
+        ("fine", "fused"),
+        ("flaky", "fused"),
+    ]
+    report = read_report(str(tmp_path))["bracket_id"].to_pylist()
+    assert report == sorted(["flaky", "fine", "first", "at hand"])

@@ -15,9 +15,10 @@ from pipeline import fusing
 from pipeline.bracket import Frame, Stack
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.images.reading import read_photo
+from pipeline.ledger import Ledger
 from pipeline.models import ChosenModel, find_model
-from pipeline.planning import Ours, Standing
 from pipeline.settings import FuseSettings
+from pipeline.standing_reader import standing_results
 from tests.pipeline.conftest import textured
 
 
@@ -118,10 +119,12 @@ def test_a_foreign_file_is_left_alone(make_bracket, fuse_one, tmp_path):
     assert place.read_bytes() == b"mine"
 
 
-def test_a_result_of_ours_is_replaced_unless_somebody_changed_it(make_bracket, fuse_one):
+def test_a_result_of_ours_is_replaced_unless_somebody_changed_it(make_bracket, fuse_one, tmp_path):
     bracket = make_bracket(textured(0.5), textured(2.0))
     first = fuse_one(bracket)
-    written = Standing(ours={first["result_path"]: (Ours(first["result_sha256"]),)})
+    with Ledger(str(tmp_path / "out"), "r", "w") as ledger:
+        ledger.append(first)
+    written = standing_results(str(tmp_path / "out"))
     other = FuseSettings(model="mertens", format="png", bits=16)
     second = fuse_one(bracket, other, written)
     assert second["status"] == "fused"

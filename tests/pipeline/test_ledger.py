@@ -7,16 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.ledger import (
+    DUCKDB_VIEW,
     Ledger,
     read_intents,
     read_manifests,
     read_quarantine,
     read_report,
+    set_clock,
     write_manifest,
 )
 from pipeline.report.schema import COLUMNS, SCHEMA, make_row
@@ -57,6 +59,7 @@ def test_the_newest_row_of_a_bracket_counts(tmp_path):
     assert len(read_report(str(tmp_path), run_id="r1")) == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), max_size=20, unique=True))
 def test_one_newest_row_whatever_was_written(tmp_path_factory, entries):
     folder = tmp_path_factory.mktemp("ledger")
@@ -147,3 +150,56 @@ def test_every_column_is_documented_and_named_once():
         "mef_ssim_preview",
     ]:
         assert name in SCHEMA.names
+
+
+def test_what_is_superseded_or_pruned_is_no_part_of_the_report(tmp_path):
+    fates = {"a": None, "b": "source_gone", "c": "superseded", "d": "pruned"}
+    write(tmp_path, [row(name) for name in fates])
+    write(tmp_path, [row(name, run="r2", at=1, fate=fate) for name, fate in fates.items()], "r2")
+    assert read_report(str(tmp_path))["bracket_id"].to_pylist() == ["a", "b"]
+    assert len(read_report(str(tmp_path), newest=False)) == 8
+
+
+def test_segments_of_an_older_version_are_read(tmp_path):
+    write(tmp_path, [row("a", mef_ssim=0.5)])
+    (segment,) = (tmp_path / "report").rglob("*.parquet")
+    table = pq.read_table(segment)
+    pq.write_table(table.drop_columns(["fate", "superseded_by", "frame_sha256s"]), segment)
+    write(tmp_path, [row("b", run="r2", frame_sha256s=["h"])], "r2")
+    found = read_report(str(tmp_path), columns=["mef_ssim", "fate", "frame_sha256s"])
+    assert found.to_pylist() == [
+        {"mef_ssim": 0.5, "fate": None, "frame_sha256s": None},
+        {"mef_ssim": None, "fate": None, "frame_sha256s": ["h"]},
+    ]
+
+
+entries = st.tuples(
+    st.sampled_from("abc"),
+    st.sampled_from(["r1", "r2", "r3"]),
+    st.integers(0, 2),
+    st.sampled_from(["w1", "w2"]),
+    st.sampled_from([None, "source_gone", "superseded", "pruned"]),
+)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(entries, min_size=1, max_size=12, unique_by=lambda entry: entry[:4]))
+def test_the_view_of_duckdb_agrees_also_where_clocks_do_not(tmp_path_factory, entries):
+    duckdb = pytest.importorskip("duckdb")
+    folder = tmp_path_factory.mktemp("view")
+    for run in ("r1", "r2", "r3"):
+        rows = [row(b, run=r, at=at, worker=w, fate=f) for b, r, at, w, f in entries if r == run]
+        write(folder, rows, run)
+    view = DUCKDB_VIEW.format(destination=folder)
+    query = f"SELECT bracket_id, run_id, worker, fate FROM ({view}) ORDER BY bracket_id"
+    columns = ["bracket_id", "run_id", "worker", "fate"]
+    shown = read_report(str(folder), columns=columns).to_pylist()
+    assert duckdb.sql(query).fetchall() == [tuple(one.values()) for one in shown]
+
+
+def test_rows_of_a_run_are_not_older_than_its_clock_says(tmp_path):
+    floor = NOW + timedelta(hours=1)
+    set_clock(str(tmp_path), "r1", floor)
+    write(tmp_path, [row("a"), row("b", at=7200)])
+    times = read_report(str(tmp_path), columns=["finished_at"])["finished_at"].to_pylist()
+    assert times == [floor, NOW + timedelta(seconds=7200)]

@@ -16,7 +16,7 @@ from pipeline import storage
 from pipeline.errors import UsageError
 from pipeline.fusing import FuseRecipe
 from pipeline.models import ChosenModel, find_model, model_source, read_file
-from pipeline.settings import FuseSettings, result_key
+from pipeline.settings import FuseSettings, KeyMaker
 from tests.pipeline.conftest import textured
 
 OPTIONS = {"ufm": {"width": 0.05}, "ufm_k": {"widths": [3, 4, 5, 6]}}
@@ -131,7 +131,7 @@ def test_weights_of_no_network_of_ours_are_refused(write_weights, about):
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path):
     state = build_network("ufm_k", OPTIONS["ufm_k"]).state_dict()
-    state["exposedness"] = torch.tensor(float("nan"))
+    state["strictness"] = torch.full((4,), float("nan"))
     about = {"network": "ufm_k", "options": json.dumps(OPTIONS["ufm_k"])}
     path = tmp_path / "w.safetensors"
     path.write_bytes(pack_weights(state, about))
@@ -166,7 +166,7 @@ def test_the_key_follows_the_weights_and_not_their_place(write_weights, make_bra
 
     def key(path: Path) -> str:
         settings = FuseSettings(model=str(path))
-        return result_key(bracket, settings, find_model(settings.model).weights_sha256)
+        return KeyMaker(settings, find_model(settings.model).weights_sha256).key(bracket)
 
     one = write_weights(seed=1)
     moved = tmp_path / "elsewhere" / "other.safetensors"

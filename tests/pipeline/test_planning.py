@@ -8,22 +8,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline import storage
+from pipeline.aliases import write_aliases
 from pipeline.bracket import Bracket, Frame, bracket_id
+from pipeline.deciding import Doubt, Planner
 from pipeline.errors import UsageError
 from pipeline.ledger import Ledger
 from pipeline.naming import Names
-from pipeline.planning import (
-    FuseJob,
-    Ours,
-    Settled,
-    Standing,
-    base_row,
-    check_destination,
-    plan,
-    standing_results,
-)
-from pipeline.report.schema import make_row
-from pipeline.settings import FuseSettings, result_key
+from pipeline.planning import AGAIN_CODES, FuseJob, Settled, base_row, check_destination
+from pipeline.report.schema import HIDDEN_FATES
+from pipeline.settings import FuseSettings, KeyMaker
+from pipeline.standing_reader import standing_results
+from pipeline.work_options import WorkOptions
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def bracket(*names: str, **values) -> Bracket:
@@ -31,19 +29,41 @@ def bracket(*names: str, **values) -> Bracket:
     return Bracket(frames=frames, source="/in", **values)
 
 
-def decide(brackets, destination, standing=None, settings=None):
+def decide(brackets, destination, settings=None, **work):
     settings = settings or FuseSettings()
-    return list(
-        plan(
-            brackets,
-            names=Names(brackets, template=settings.name, model=settings.model),
-            settings=settings,
-            weights_sha256=None,
-            destination=str(destination),
-            standing=standing or Standing(),
-            run_id="r",
-        )
+    planner = Planner(
+        names=lambda: Names(brackets, template=settings.name, model=settings.model),
+        settings=settings,
+        weights_sha256=None,
+        destination=str(destination),
+        standing=standing_results(str(destination)),
+        run_id="r",
+        work=WorkOptions(**work),
     )
+    return [planner.decide(one) for one in brackets]
+
+
+def write(destination, *rows, run="r"):
+    with Ledger(str(destination), run, "w") as ledger:
+        for row in rows:
+            ledger.append(row)
+
+
+def row_of(one, *, at=0, settings=None, **values):
+    """A row as a run writes it."""
+    keys = KeyMaker(settings or FuseSettings(), None)
+    known = {"key": keys.key(one), "timeless_key": keys.key(one, timeless=True)}
+    row = base_row(one, run_id="r", worker="w", **known | values)
+    return row | {"finished_at": NOW + timedelta(hours=at)}
+
+
+def fused(destination, one, data=b"x", path="results/r.jpg", **values):
+    """A result on disk, and its row."""
+    target = destination / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    made = {"result_path": path, "result_sha256": storage.sha256_of(data)}
+    return row_of(one, status="fused", **made | values)
 
 
 def test_a_bracket_is_work_a_single_is_skipped_a_broken_file_quarantined(tmp_path):
@@ -66,95 +86,135 @@ def test_a_bracket_is_work_a_single_is_skipped_a_broken_file_quarantined(tmp_pat
 
 def test_a_standing_result_is_reused_until_anything_changes(tmp_path):
     one = bracket("a/1.jpg", "a/2.jpg")
-    result = tmp_path / "results" / "r.jpg"
-    result.parent.mkdir()
-    result.write_bytes(b"x")
-    key = result_key(one, FuseSettings(), None)
-    standing = Standing(results={key: "results/r.jpg"}, newest={one.id: (key, "fused")})
-    (reused,) = decide([one], tmp_path, standing)
-    assert reused == Settled(status="reused")
+    write(tmp_path, fused(tmp_path, one))
+    assert decide([one], tmp_path) == [Settled(status="reused")]
     changed = replace(one, frames=(replace(one.frames[0], mtime_ns=2), one.frames[1]))
-    assert isinstance(decide([changed], tmp_path, standing)[0], FuseJob)
-    assert isinstance(decide([one], tmp_path, standing, FuseSettings(quality=80))[0], FuseJob)
-    result.unlink()
-    assert isinstance(decide([one], tmp_path, standing)[0], FuseJob)
+    assert isinstance(decide([changed], tmp_path)[0], FuseJob)
+    assert isinstance(decide([one], tmp_path, FuseSettings(quality=80))[0], FuseJob)
+    assert isinstance(decide([one], tmp_path, force=True)[0], FuseJob)
+    (tmp_path / "results" / "r.jpg").unlink()
+    assert isinstance(decide([one], tmp_path)[0], FuseJob)
 
 
 def test_a_result_of_ours_gives_way_to_the_same_view_alone(tmp_path):
     path = "results/a/1_fused.jpg"
-    standing = Standing(
-        ours={
-            path: (
-                Ours("two frames", frozenset({"a/1.jpg", "a/2.jpg"})),
-                Ours("another view", frozenset({"a/8.jpg", "a/9.jpg"})),
-                Ours("on its way"),
-            )
-        }
+    two, other = bracket("a/1.jpg", "a/2.jpg"), bracket("a/8.jpg", "a/9.jpg")
+    write(
+        tmp_path,
+        fused(tmp_path, two, path=path, result_sha256="two frames"),
+        fused(tmp_path, other, path=path, result_sha256="another view"),
     )
-    (job,) = decide([bracket("a/1.jpg", "a/2.jpg", "a/3.jpg")], tmp_path, standing)
+    Ledger(str(tmp_path), "r", "w").intend(path, "on its way")
+    (job,) = decide([bracket("a/1.jpg", "a/2.jpg", "a/3.jpg")], tmp_path)
     assert job.result_path == path
     assert job.ours_sha256 == {"two frames", "on its way"}
-    assert decide([bracket("a/1.jpg", "a/2.jpg")], tmp_path)[0].ours_sha256 == frozenset()
+    assert decide([two], tmp_path / "new")[0].ours_sha256 == frozenset()
 
 
 def test_a_result_does_not_stand_while_the_report_says_that_it_failed(tmp_path):
     one = bracket("a/1.jpg", "a/2.jpg")
-    key = result_key(one, FuseSettings(), None)
-    (tmp_path / "r.jpg").write_bytes(b"x")
-    standing = Standing(results={key: "r.jpg"}, newest={one.id: ("other", "quarantined")})
-    assert isinstance(decide([one], tmp_path, standing)[0], FuseJob)
-    standing = Standing(results={key: "r.jpg"}, newest={one.id: ("other", "fused")})
-    assert decide([one], tmp_path, standing) == [Settled(status="reused")]
+    other = FuseSettings(format="png")
+    failed = row_of(one, at=1, settings=other, status="quarantined")
+    write(tmp_path, fused(tmp_path, one), failed)
+    assert isinstance(decide([one], tmp_path)[0], FuseJob)
+    write(tmp_path, fused(tmp_path, one, at=2, settings=other, path="results/r.png"), run="r2")
+    assert decide([one], tmp_path) == [Settled(status="reused")]
+
+
+@pytest.mark.parametrize("again", [{"force": True}, {"retry_quarantined": True}])
+def test_what_failed_and_did_not_change_is_left_alone(tmp_path, again):
+    one = bracket("a/1.jpg", "a/2.jpg")
+    broken = bracket("c.jpg", kind="single", error_code="file-empty", error_message="c is empty")
+    failed = row_of(one, status="quarantined", error_code="decode-failed")
+    write(tmp_path, failed, decide([broken], tmp_path)[0].row)
+    both = [one, broken]
+    assert decide(both, tmp_path) == [Settled(status="quarantined")] * 2
+    job, told = decide(both, tmp_path, **again)
+    assert isinstance(job, FuseJob)
+    assert told.row["error_code"] == "file-empty"
+    changed = replace(one, frames=(replace(one.frames[0], size_bytes=3), one.frames[1]))
+    worse = replace(broken, error_code="file-unreadable")
+    job, told = decide([changed, worse], tmp_path)
+    assert isinstance(job, FuseJob)
+    assert told.row["error_code"] == "file-unreadable"
+
+
+@pytest.mark.parametrize("code", sorted(AGAIN_CODES))
+def test_what_failed_at_the_destination_is_tried_again(tmp_path, code):
+    one = bracket("a/1.jpg", "a/2.jpg")
+    write(tmp_path, row_of(one, status="quarantined", error_code=code))
+    assert isinstance(decide([one], tmp_path)[0], FuseJob)
+
+
+def touched(one, mtime_ns=7):
+    return replace(one, frames=tuple(replace(f, mtime_ns=mtime_ns) for f in one.frames))
+
+
+def test_other_times_alone_are_a_doubt_that_contents_settle(tmp_path):
+    one = bracket("a/1.jpg", "a/2.jpg")
+    row = fused(tmp_path, one, frame_sha256s=["h1", "h2"])
+    write(tmp_path, row)
+    (doubt,) = decide([touched(one)], tmp_path)
+    assert isinstance(doubt, Doubt)
+    assert dict(zip(doubt.uris(), doubt.sha256s, strict=True)) == {
+        "/in/a/1.jpg": "h1",
+        "/in/a/2.jpg": "h2",
+    }
+    write_aliases(str(tmp_path), "r", 0, {doubt.digest: doubt.stands_for})
+    assert decide([touched(one)], tmp_path) == [Settled(status="reused")]
+    assert isinstance(decide([touched(one, 8)], tmp_path)[0], Doubt)
+    bigger = replace(one, frames=(replace(one.frames[0], size_bytes=10), one.frames[1]))
+    assert isinstance(decide([bigger], tmp_path)[0], FuseJob)
+    assert isinstance(decide([touched(one)], tmp_path, FuseSettings(quality=7))[0], FuseJob)
+    (tmp_path / "results" / "r.jpg").unlink()
+    assert isinstance(decide([touched(one, 8)], tmp_path)[0], FuseJob)
+
+
+def test_without_hashes_on_record_other_times_are_work(tmp_path):
+    one = bracket("a/1.jpg", "a/2.jpg")
+    write(tmp_path, fused(tmp_path, one))
+    assert isinstance(decide([touched(one)], tmp_path)[0], FuseJob)
+
+
+def test_what_was_gone_and_comes_back_gets_its_row_again(tmp_path):
+    one, single = bracket("a/1.jpg", "a/2.jpg"), bracket("b.jpg", kind="single")
+    write(
+        tmp_path,
+        fused(tmp_path, one, fate="source_gone", mef_ssim=0.5),
+        row_of(single, status="skipped", fate="source_gone"),
+    )
+    reused, skipped = decide([one, single], tmp_path)
+    assert (reused.status, reused.row["fate"], reused.row["mef_ssim"]) == ("reused", None, 0.5)
+    assert (skipped.status, skipped.row["fate"]) == ("skipped", None)
+
+
+@pytest.mark.parametrize("fate", HIDDEN_FATES)
+def test_what_the_report_hides_is_new_when_it_comes_back(tmp_path, fate):
+    one = bracket("a/1.jpg", "a/2.jpg")
+    write(tmp_path, fused(tmp_path, one, fate=fate))
+    assert isinstance(decide([one], tmp_path)[0], FuseJob)
 
 
 def test_a_key_changes_with_everything_that_decides_a_result(tmp_path):
     label = tmp_path / "label.jpg"
     label.write_bytes(b"1")
     one = bracket("1.jpg", "2.jpg", label_uri=str(label), label_kind="display")
-    keys = [result_key(one, FuseSettings(), None)]
-    keys.append(result_key(one, FuseSettings(), "weights"))
-    keys.append(result_key(one, FuseSettings(format="png"), None))
-    keys.append(result_key(replace(one, label_kind="radiance"), FuseSettings(), None))
+    keys = [KeyMaker(FuseSettings(), None).key(one)]
+    keys.append(KeyMaker(FuseSettings(), "weights").key(one))
+    keys.append(KeyMaker(FuseSettings(format="png"), None).key(one))
+    keys.append(KeyMaker(FuseSettings(), None).key(replace(one, label_kind="radiance")))
     longer = replace(one.frames[0], exposure_time_s=2.0, ev=1.0)
-    keys.append(result_key(replace(one, frames=(longer, one.frames[1])), FuseSettings(), None))
+    keys.append(KeyMaker(FuseSettings(), None).key(replace(one, frames=(longer, one.frames[1]))))
     label.write_bytes(b"22")
-    keys.append(result_key(one, FuseSettings(), None))
+    keys.append(KeyMaker(FuseSettings(), None).key(one))
     assert len(set(keys)) == len(keys)
-    assert result_key(one, FuseSettings(), None) == keys[-1]
+    assert KeyMaker(FuseSettings(), None).key(one) == keys[-1]
 
 
 def test_a_row_that_would_say_the_same_again_is_not_written(tmp_path):
     single = bracket("b.jpg", kind="single")
-    key = result_key(single, FuseSettings(), None)
-    standing = Standing(newest={single.id: (key, "skipped")})
-    assert decide([single], tmp_path, standing) == [Settled(status="skipped")]
-
-
-def test_nothing_stands_at_a_new_destination(tmp_path):
-    assert standing_results(str(tmp_path / "new")) == Standing()
-
-
-def test_a_result_stands_until_another_replaces_it(tmp_path):
-    def row(at, **values):
-        when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=at)
-        return make_row(finished_at=when, bracket_id="b", run_id="r", **values)
-
-    with Ledger(str(tmp_path), "r", "w") as ledger:
-        made = {"status": "fused", "frame_paths": ["1.jpg"]}
-        ledger.append(row(2, key="tiff", result_path="b.tif", result_sha256="t", **made))
-        ledger.append(row(1, key="jpeg 80", result_path="b.jpg", result_sha256="80", **made))
-        ledger.append(row(3, key="jpeg 95", result_path="b.jpg", result_sha256="95", **made))
-        ledger.append(row(4, key="jpeg 95", status="quarantined"))
-    found = standing_results(str(tmp_path))
-    assert found.results == {"tiff": "b.tif", "jpeg 95": "b.jpg"}
-    assert found.newest == {"b": ("jpeg 95", "quarantined")}
-    frames = frozenset({"1.jpg"})
-    assert found.ours["b.jpg"] == (Ours("80", frames), Ours("95", frames))
-    # A run with other settings died between its image and its row.
-    Ledger(str(tmp_path), "r2", "w").intend("b.jpg", "70")
-    found = standing_results(str(tmp_path))
-    assert found.results == {"tiff": "b.tif"}
-    assert Ours("70") in found.ours["b.jpg"]
+    write(tmp_path, decide([single], tmp_path)[0].row)
+    assert decide([single], tmp_path) == [Settled(status="skipped")]
 
 
 def test_rows_carry_what_the_catalog_knows():

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-from pipeline import storage
+from pipeline import retrying, storage, stores
 from pipeline.errors import InfrastructureError, PhotoError, UsageError
 from pipeline.listing import list_files
 
@@ -156,10 +159,74 @@ def test_a_failed_remote_write_publishes_nothing(bucket, monkeypatch):
     def fail(*_, **__):
         raise OSError(5, "connection lost")
 
+    monkeypatch.setattr(retrying, "DELAYS_S", (0.001, 0.001))
     monkeypatch.setattr(type(fs), "pipe_file", fail)
     with pytest.raises(InfrastructureError):
         storage.write_atomic(f"{bucket}/out.png", b"x" * 1000)
     assert not fs.exists("/bucket/out.png")
+
+
+def test_a_file_system_with_folders_gets_files_whole(tmp_path, monkeypatch):
+    """Not an object store: sftp, say. A file grows there while it is written, so not in place."""
+    monkeypatch.setitem(
+        fsspec.config.conf, "dir", {"path": str(tmp_path), "target_protocol": "file"}
+    )
+    monkeypatch.setattr(retrying, "DELAYS_S", ())
+    uri = "dir://a/b/out.png"
+    storage.write_atomic(uri, b"old")
+    with pytest.raises(TypeError), storage.open_atomic(uri) as handle:
+        handle.writelines([b"half", None])
+    assert read(uri) == b"old"
+    storage.write_atomic(uri, b"new")
+    assert (tmp_path / "a" / "b" / "out.png").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "a" / "b") == ["out.png"]
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_what_lies_in_a_folder(tmp_path, bucket, place):
+    root = str(tmp_path) if place == "local" else bucket
+    assert list(storage.files_below(f"{root}/none")) == storage.names_in(f"{root}/none") == []
+    for name in ("b/2", "a/x/1", "c"):
+        storage.write_atomic(f"{root}/day/{name}", b"x")
+    assert storage.names_in(f"{root}/day") == ["a", "b", "c"]
+    assert list(storage.files_below(f"{root}/day")) == ["a/x/1", "b/2", "c"]
+    assert storage.is_folder(f"{root}/day/a")
+    assert not storage.is_folder(f"{root}/day/c")
+    assert storage.info(f"{root}/day/c")["size"] == 1
+    assert storage.info(f"{root}/day/d") is None
+
+
+@pytest.mark.parametrize("place", ["local", "memory", "unconditional"])
+def test_of_many_that_create_the_same_file_one_succeeds(tmp_path, bucket, monkeypatch, place):
+    uri = str(tmp_path / "new" / "one") if place == "local" else f"{bucket}/one"
+    if place == "unconditional":
+        whole = MemoryFileSystem.pipe_file
+
+        def overwrite_only(self, path, value, mode="overwrite", **options):
+            if mode == "create":
+                raise NotImplementedError
+            whole(self, path, value, **options)
+
+        monkeypatch.setattr(MemoryFileSystem, "pipe_file", overwrite_only)
+        monkeypatch.setattr(stores, "SETTLE_S", (0.1, 0.2))
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: storage.create_exclusive(uri, b"%d" % n), range(8)))
+    assert sum(made) == 1
+    assert storage.read_bytes(uri) == b"%d" % made.index(True)
+    assert not storage.create_exclusive(uri, b"later")
+    if place == "local":
+        assert os.listdir(tmp_path / "new") == ["one"]
+
+
+def test_a_folder_without_hard_links(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", no_links)
+    assert storage.create_exclusive(str(tmp_path / "one"), b"1")
+    assert not storage.create_exclusive(str(tmp_path / "one"), b"2")
+    assert (tmp_path / "one").read_bytes() == b"1"
+    assert os.listdir(tmp_path) == ["one"]
 
 
 def entries(root, **options):

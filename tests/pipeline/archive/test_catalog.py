@@ -139,13 +139,13 @@ def test_a_listed_frame_is_known_by_size_and_time(tmp_path: Path) -> None:
 def test_a_parquet_list(tmp_path: Path) -> None:
     rows = [
         {"bracket_id": "0123456789abcdef", "frames": [{"uri": "a.jpg"}, {"uri": "/abs/b.jpg"}]},
-        {"bracket_id": None, "frames": [{"uri": "s3://bucket/c.jpg"}]},
+        {"bracket_id": None, "frames": [{"uri": "memory://bucket/c.jpg"}]},
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "list.parquet")
     first, second = read_brackets(str(tmp_path / "list.parquet"))
     assert first.id == "0123456789abcdef"
     assert [f.path for f in first.frames] == ["a.jpg", "abs/b.jpg"]
-    assert second.frames[0].uri == "s3://bucket/c.jpg"
+    assert second.frames[0].uri == "memory://bucket/c.jpg"
 
 
 @pytest.mark.parametrize(

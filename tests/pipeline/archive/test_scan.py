@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.archive.check import check_pixels
+from pipeline.archive.find import find_brackets
 from pipeline.archive.folders import folders_of
 from pipeline.archive.scan import ScanOptions, scan, scan_iter, summarize
 from pipeline.archive.twins import pair_twins
@@ -207,3 +208,25 @@ def test_every_file_of_a_listing_is_in_one_folder(listed: list[str]) -> None:
     folders = list(folders_of(files, "/s"))
     got = [f.path for one in folders for part in (one, *one.children) for f in part.files]
     assert sorted(got) == sorted(listed)
+
+
+def test_folders_that_still_change_are_left_for_later(tmp_path: Path) -> None:
+    for folder in ("old", "new"):
+        picture(tmp_path / folder / "1.png", -1)
+        picture(tmp_path / folder / "2.png", 1)
+    for file in (tmp_path / "old").iterdir():
+        os.utime(file, (1_000_000, 1_000_000))
+    result = scan(str(tmp_path), options=ScanOptions(settle_s=600))
+    assert [frame.path for one in result.brackets for frame in one.frames] == [
+        "old/1.png",
+        "old/2.png",
+    ]
+    assert result.summary.unsettled == 2
+    assert scan(str(tmp_path), options=ScanOptions()).summary.photographs == 4
+
+
+def test_all_still_on_their_way(tmp_path: Path) -> None:
+    picture(tmp_path / "1.png", 0)
+    with pytest.raises(UsageError, match="--settle") as caught:
+        find_brackets(str(tmp_path), ScanOptions(settle_s=600))
+    assert caught.value.code == "archive-empty"

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main command, ``fuse``, and the one that judges the results of other tools, ``score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import show
+from flows.options import (
+    STDOUT,
+    Align,
+    BracketTimeout,
+    Destination,
+    DeviceChoice,
+    Force,
+    GpusPerWorker,
+    Layout,
+    MaxFailures,
+    Memory,
+    Model,
+    RetryQuarantined,
+    Settle,
+    Source,
+    Threads,
+    Twins,
+    Workers,
+    finish,
+)
+from flows.quantities import parse_bytes, parse_seconds
+from pipeline import storage
+from pipeline.archive.find import check_source
+from pipeline.archive.scan import ScanOptions
+from pipeline.images.writing import BITS, OutputFormat
+from pipeline.models import find_model
+from pipeline.planning import check_destination
+from pipeline.pool import PoolOptions
+from pipeline.runs import FailureBudget
+from pipeline.settings import FuseSettings
+from pipeline.work_options import WorkOptions
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  bracketflow fuse ~/Pictures/2024 ~/fused\n\n"
+    "  bracketflow fuse ~/Pictures/2024 ~/fused --dry-run\n\n"
+    "  bracketflow fuse catalog.parquet s3://bucket/fused --format tiff --bits 16\n\n"
+    "  bracketflow fuse /photos /fused --name '{folder}_{stem}' --workers 8\n\n"
+    "  bracketflow fuse /photos /fused --model training/ufm/weights.safetensors\n\n"
+    "Running the same command again continues where it was, or does nothing."
+)
+def fuse(
+    source: Source,
+    destination: Destination,
+    model: Model = FuseSettings.model,
+    align: Align = FuseSettings.align,
+    format: Annotated[  # noqa: A002 - the word users know
+        OutputFormat, typer.Option(help="Container of the results.")
+    ] = FuseSettings.format,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            help="Bits per channel: 8 by default; 16 for png and tiff, 10 or 12 for avif, "
+            "16 (the default) or 32 for exr."
+        ),
+    ] = None,
+    quality: Annotated[int, typer.Option(help="1..100, of jpeg and avif.")] = FuseSettings.quality,
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Name of a result, of {stem} (the first frame by name), {folder}, {id}, {count}, "
+            "{layout} and {model}."
+        ),
+    ] = FuseSettings.name,
+    previews: Annotated[bool, typer.Option(help="Write small pictures for the report.")] = True,
+    layout: Layout = "auto",
+    twins: Twins = "jpeg",
+    workers: Workers = None,
+    device: DeviceChoice = "auto",
+    gpus_per_worker: GpusPerWorker = None,
+    threads: Threads = None,
+    settle: Settle = "0",
+    bracket_timeout: BracketTimeout = "30m",
+    memory: Memory = None,
+    max_failures: MaxFailures = "10%",
+    retry_quarantined: RetryQuarantined = False,
+    force: Force = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Remove the results of brackets whose photographs are gone; without it they stay.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, and what it takes.")
+    ] = False,
+) -> None:
+    """Fuse every bracket of an archive; the report says how good each result is."""
+    budget = FailureBudget.parse(max_failures)
+    settings = FuseSettings(
+        model=model,
+        align=align,
+        format=format,
+        bits=BITS[format][0] if bits is None else bits,
+        quality=quality,
+        name=name,
+        previews=previews,
+    )
+    options = ScanOptions(layout=layout, twins=twins, settle_s=parse_seconds("--settle", settle))
+    pool = PoolOptions(
+        workers=workers,
+        device=device,
+        gpus_per_worker=gpus_per_worker,
+        threads_per_worker=threads,
+        bracket_timeout_s=parse_seconds("--bracket-timeout", bracket_timeout),
+        memory_bytes=None if memory is None else parse_bytes("--memory", memory),
+    )
+    work = WorkOptions(force=force, retry_quarantined=retry_quarantined, prune=prune)
+    source, destination = storage.absolute(source), storage.absolute(destination)
+    check_source(source)
+    check_destination(source, destination)
+    find_model(settings.model)  # before anything starts
+    if dry_run:
+        from pipeline.estimates import estimate_run
+
+        estimate = estimate_run(source, destination, settings, options, work)
+        STDOUT.print(show.estimate_table(estimate))
+        return
+    from flows.fuse import fuse_archive
+    from flows.server import ready_server
+
+    ready_server()
+    finish(fuse_archive(source, destination, settings, options, pool, work), budget)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  bracketflow score ~/Pictures/2024 ~/enfuse-results\n\n"
+    "  bracketflow score catalog.parquet ~/fused --out scores\n\n"
+    "A result is found by its folder and name: A/0001.jpg, A/0001_fused.png, or A.jpg for the "
+    "bracket in folder A."
+)
+def score(
+    stacks: Source,
+    results: Annotated[
+        str, typer.Argument(help="Folder with the results of any tool.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("scores"),
+    align: Align = FuseSettings.align,
+    layout: Layout = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
+) -> None:
+    """Score fused photographs that any tool made, with the report's own measures."""
+    from flows.score import score_results
+    from flows.server import ready_server
+
+    ready_server()
+    outcome = score_results(
+        storage.absolute(stacks),
+        storage.absolute(results),
+        storage.absolute(str(out)),
+        align,
+        ScanOptions(layout=layout),
+        PoolOptions(workers=workers, threads_per_worker=threads),
+    )
+    finish(outcome, FailureBudget(), fused="scored")
