@@ -30,12 +30,20 @@ from flows import (
     training_cli,
     verify_cli,
 )
-from flows.options import STDERR, STDOUT, Layout, Settle, Source, Twins, Workers, finish
-from flows.quantities import parse_seconds
+from flows.options import (
+    STDERR,
+    STDOUT,
+    Layout,
+    Settle,
+    Source,
+    Twins,
+    Workers,
+    finish,
+    scan_options,
+)
 from model import zoo
 from pipeline import storage
 from pipeline.archive.find import check_source
-from pipeline.archive.scan import ScanOptions
 from pipeline.errors import BracketflowError
 from pipeline.pool import PoolOptions
 from pipeline.runs import FailureBudget
@@ -101,7 +109,7 @@ def scan(
     from flows.scan import scan_archive
     from flows.server import ready_server
 
-    options = ScanOptions(layout=layout, twins=twins, settle_s=parse_seconds("--settle", settle))
+    options = scan_options(layout, twins, settle)
     check_source(storage.absolute(source))
     ready_server()
     summary = scan_archive(

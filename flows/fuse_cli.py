@@ -28,8 +28,9 @@ from flows.options import (
     Twins,
     Workers,
     finish,
+    pool_options,
+    scan_options,
 )
-from flows.quantities import parse_bytes, parse_seconds
 from pipeline import storage
 from pipeline.archive.find import check_source
 from pipeline.archive.scan import ScanOptions
@@ -113,14 +114,14 @@ def fuse(
         name=name,
         previews=previews,
     )
-    options = ScanOptions(layout=layout, twins=twins, settle_s=parse_seconds("--settle", settle))
-    pool = PoolOptions(
+    options = scan_options(layout, twins, settle)
+    pool = pool_options(
+        bracket_timeout,
+        memory,
         workers=workers,
         device=device,
         gpus_per_worker=gpus_per_worker,
         threads_per_worker=threads,
-        bracket_timeout_s=parse_seconds("--bracket-timeout", bracket_timeout),
-        memory_bytes=None if memory is None else parse_bytes("--memory", memory),
     )
     work = WorkOptions(force=force, retry_quarantined=retry_quarantined, prune=prune)
     source, destination = storage.absolute(source), storage.absolute(destination)

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flows import show
-from pipeline.archive.scan import LayoutName
+from flows.quantities import parse_bytes, parse_seconds
+from pipeline.archive.scan import LayoutName, ScanOptions
 from pipeline.archive.twins import TwinChoice
-from pipeline.pool import Device
+from pipeline.pool import Device, PoolOptions
 from pipeline.runs import FailureBudget, Outcome
 from pipeline.settings import AlignMode
 
@@ -37,6 +38,8 @@ __all__ = [
     "Workers",
     "Written",
     "finish",
+    "pool_options",
+    "scan_options",
 ]
 
 RECIPE_HELP = "Name of a recipe that ships (`bracketflow train --list`), or a TOML file."
@@ -132,3 +135,30 @@ def finish(outcome: Outcome, budget: FailureBudget, *, fused: str = "fused") -> 
             soft_wrap=True,
         )
         raise typer.Exit(1)
+
+
+def scan_options(layout: Layout, twins: Twins, settle: Settle) -> ScanOptions:
+    """What the options of a scan say.
+
+    Raises:
+        UsageError: ``option-invalid``.
+    """
+    return ScanOptions(layout=layout, twins=twins, settle_s=parse_seconds("--settle", settle))
+
+
+def pool_options(bracket_timeout: str, memory: str | None, **workers: Any) -> PoolOptions:
+    """What the options of a run over brackets say.
+
+    Args:
+        bracket_timeout: as typed.
+        memory: as typed, None for no limit.
+        workers: all else of ``PoolOptions``.
+
+    Raises:
+        UsageError: ``option-invalid``.
+    """
+    return PoolOptions(
+        bracket_timeout_s=parse_seconds("--bracket-timeout", bracket_timeout),
+        memory_bytes=None if memory is None else parse_bytes("--memory", memory),
+        **workers,
+    )

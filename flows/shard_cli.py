@@ -22,12 +22,11 @@ from flows.options import (
     Twins,
     Workers,
     finish,
+    pool_options,
+    scan_options,
 )
-from flows.quantities import parse_bytes, parse_seconds
 from pipeline import storage
 from pipeline.archive.find import check_source
-from pipeline.archive.scan import ScanOptions
-from pipeline.pool import PoolOptions
 from pipeline.recipe import load_recipe
 from pipeline.runs import FailureBudget
 from pipeline.settings import AlignMode
@@ -139,12 +138,7 @@ def shard(
     }
     base = ShardSettings() if recipe is None else load_recipe(recipe).data.shard
     settings = replace(base, **{name: value for name, value in given.items() if value is not None})
-    pool = PoolOptions(
-        workers=workers,
-        threads_per_worker=threads,
-        bracket_timeout_s=parse_seconds("--bracket-timeout", bracket_timeout),
-        memory_bytes=None if memory is None else parse_bytes("--memory", memory),
-    )
+    pool = pool_options(bracket_timeout, memory, workers=workers, threads_per_worker=threads)
     source, shards = storage.absolute(source), storage.absolute(shards)
     others = tuple(storage.absolute(archive) for archive in without or ())
     for archive in (source, *others):
@@ -158,7 +152,7 @@ def shard(
         source,
         shards,
         settings,
-        ScanOptions(layout=layout, twins=twins, settle_s=parse_seconds("--settle", settle)),
+        scan_options(layout, twins, settle),
         pool,
         others,
         WorkOptions(force=force, retry_quarantined=retry_quarantined),

@@ -6,11 +6,29 @@ from __future__ import annotations
 import hashlib
 
 from pipeline.errors import PhotoError
-from pipeline.storage import open_read
+from pipeline.storage import open_read, read_error
 
-__all__ = ["file_sha256"]
+__all__ = ["file_sha256", "fingerprint"]
 
 _PART_BYTES = 1 << 20
+
+
+def fingerprint(uri: str) -> tuple[int, str]:
+    """Size in bytes and hex SHA-256 of a file, read in pieces.
+
+    Raises:
+        PhotoError: ``file-missing``, ``file-unreadable``, ...; see ``storage.open_read``.
+        InfrastructureError: ``storage-failed``.
+    """
+    size, whole = 0, hashlib.sha256()
+    with open_read(uri, read_ahead_bytes=_PART_BYTES) as handle:
+        try:
+            while part := handle.read(_PART_BYTES):
+                size += len(part)
+                whole.update(part)
+        except OSError as error:
+            raise read_error(uri, error) from error
+    return size, whole.hexdigest()
 
 
 def file_sha256(uri: str) -> str | None:
@@ -20,10 +38,6 @@ def file_sha256(uri: str) -> str | None:
         InfrastructureError: ``storage-failed``.
     """
     try:
-        with open_read(uri) as handle:
-            whole = hashlib.sha256()
-            while part := handle.read(_PART_BYTES):
-                whole.update(part)
-            return whole.hexdigest()
+        return fingerprint(uri)[1]
     except PhotoError:
         return None

@@ -42,6 +42,8 @@ from pipeline.errors import UsageError
 from pipeline.fault_points import fault_point
 from pipeline.report.schema import HIDDEN_FATES, SCHEMA, Row, to_table
 from pipeline.segments import (
+    MANIFEST,
+    WRITING,
     live_segments,
     open_segment,
     read_columns,
@@ -75,9 +77,7 @@ SELECT * FROM (
 Intend = Callable[[str, str], None]
 """Told (result path, SHA-256) before a result is written; see :meth:`Ledger.intend`."""
 
-_MANIFEST = "_manifest.json"
 _CLOCK = "_clock.json"
-_WRITING = "_writing-"
 _ORDER = ("finished_at", "run_id", "worker")
 
 
@@ -150,7 +150,7 @@ class Ledger:
     @property
     def _intents_uri(self) -> str:
         folder = run_folder(self.destination, self.run_id)
-        return storage.join(folder, f"{_WRITING}{self.writer}.json")
+        return storage.join(folder, f"{WRITING}{self.writer}.json")
 
     def flush(self) -> None:
         """Write what waits as one segment.
@@ -254,7 +254,7 @@ def read_quarantine(destination: str, *, run_id: str | None = None) -> pa.Table:
 def read_intents(destination: str) -> dict[str, set[str]]:
     """Results that were about to be written when a writer died: path -> hashes."""
     intents: dict[str, set[str]] = {}
-    for content in _read_json(destination, _WRITING):
+    for content in _read_json(destination, WRITING):
         for path, sha256 in content.items():
             intents.setdefault(path, set()).add(sha256)
     return intents
@@ -270,7 +270,7 @@ def _read_json(destination: str, prefix: str) -> Iterator[dict[str, Any]]:
 
 def write_manifest(destination: str, run_id: str, manifest: dict[str, Any]) -> str:
     """Write a run's manifest, the last thing a run writes, and return its URI."""
-    uri = storage.join(run_folder(destination, run_id), _MANIFEST)
+    uri = storage.join(run_folder(destination, run_id), MANIFEST)
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
     fault_point("ledger.manifest.before")
     storage.write_atomic(uri, text.encode("utf-8"))
@@ -280,5 +280,5 @@ def write_manifest(destination: str, run_id: str, manifest: dict[str, Any]) -> s
 
 def read_manifests(destination: str) -> list[dict[str, Any]]:
     """The manifests of all finished runs of a destination, oldest first."""
-    found = _read_json(destination, _MANIFEST.removesuffix(".json"))
+    found = _read_json(destination, MANIFEST.removesuffix(".json"))
     return sorted(found, key=lambda manifest: str(manifest["started_at"]))

@@ -6,11 +6,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
+
+from pipeline.uris import temporary_name
 
 __all__ = ["create", "open_regular", "open_whole"]
 
@@ -89,8 +90,7 @@ def _write_new(path: Path, data: bytes) -> None:
 @contextmanager
 def _temporary_beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name of its own: a long one plus a suffix could pass the 255-byte limit.
-    temporary = path.parent / f".bracketflow-{uuid.uuid4().hex}.tmp"
+    temporary = path.parent / temporary_name()
     try:
         yield temporary
     finally:

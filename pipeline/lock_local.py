@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline import local_files, storage
 from pipeline.lock_file import Seen
+from pipeline.uris import temporary_name
 
 __all__ = ["LocalLock"]
 
@@ -46,7 +46,7 @@ class LocalLock:
 
     def _now(self) -> float:
         # A fresh file tells what time it is where the folder lies, which may be another machine.
-        probe = self._path.with_name(f".bracketflow-{uuid.uuid4().hex}.tmp")
+        probe = self._path.with_name(temporary_name())
         with storage.write_errors(self._uri):
             try:
                 probe.touch()
@@ -73,7 +73,7 @@ class LocalLock:
             return self._take_away(seen) and self.create(data)
 
     def _take_away(self, seen: Seen) -> bool:
-        aside = self._path.with_name(f".bracketflow-{uuid.uuid4().hex}.tmp")
+        aside = self._path.with_name(temporary_name())
         try:
             if _version(os.stat(self._path)) != seen.version:
                 return False

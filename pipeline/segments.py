@@ -24,8 +24,10 @@ from pipeline.report.schema import SCHEMA, Row
 
 __all__ = [
     "COMPACTED",
+    "MANIFEST",
     "REPLACES",
     "REPORT",
+    "WRITING",
     "Segment",
     "SegmentRows",
     "live_segments",
@@ -40,6 +42,8 @@ __all__ = [
 REPORT = "report"
 COMPACTED = "compacted-"
 REPLACES = "_compacted-"
+MANIFEST = "_manifest.json"
+WRITING = "_writing-"
 _TRIES = 5
 _T = TypeVar("_T")
 

@@ -12,7 +12,6 @@ import io
 import posixpath
 import random
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -21,6 +20,7 @@ import fsspec
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.retrying import attempt
+from pipeline.uris import temporary_name
 
 __all__ = ["Reader", "create", "files", "is_s3", "open_store", "publish", "s3_call", "settle"]
 
@@ -146,7 +146,7 @@ def publish(uri: str, put: Callable[..., Any]) -> None:
             return
         parent = posixpath.dirname(path)
         fs.makedirs(parent, exist_ok=True)
-        temporary = posixpath.join(parent, f".bracketflow-{uuid.uuid4().hex}.tmp")
+        temporary = posixpath.join(parent, temporary_name())
         try:
             put(fs, temporary)
             fs.mv(temporary, path)

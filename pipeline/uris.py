@@ -11,10 +11,23 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
+import uuid
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-__all__ = ["absolute", "is_local", "join", "local_path", "printable", "to_uri"]
+__all__ = [
+    "absolute",
+    "is_local",
+    "is_temporary",
+    "join",
+    "local_path",
+    "printable",
+    "temporary_name",
+    "to_uri",
+]
+
+_TEMPORARY = re.compile(r"\.bracketflow-[0-9a-f]{32}\.tmp")
 
 
 def to_uri(path: str | os.PathLike[str]) -> str:
@@ -58,3 +71,16 @@ def printable(path: str) -> str:
     except UnicodeEncodeError:
         return quote_from_bytes(os.fsencode(path), safe="/ ")
     return path
+
+
+def temporary_name() -> str:
+    """A name for a file on its way, beside the place where it will stand.
+
+    A short one of its own: a long name plus a suffix could pass the 255-byte limit.
+    """
+    return f".bracketflow-{uuid.uuid4().hex}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether it is a name of :func:`temporary_name`: whoever made it may have been killed."""
+    return _TEMPORARY.fullmatch(name) is not None

@@ -14,13 +14,11 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import PhotoError
+from pipeline.segments import MANIFEST, REPORT, WRITING
 from pipeline.verifying.findings import Finding
 from pipeline.verifying.tree import Entry, Tree
 
 __all__ = ["Records", "check_records"]
-
-_MANIFEST = "_manifest.json"
-_WRITING = "_writing-"
 
 
 @dataclass
@@ -46,10 +44,10 @@ def check_records(tree: Tree, *, repair: bool, found: Callable[[Finding], None])
     """
     records = Records()
     ended: dict[str, bool] = {}
-    for entry in tree.walk("report"):
+    for entry in tree.walk(REPORT):
         run = entry.path.rsplit("/", 1)[0]
-        if run != "report":
-            ended[run] = ended.get(run, False) or entry.name == _MANIFEST
+        if run != REPORT:
+            ended[run] = ended.get(run, False) or entry.name == MANIFEST
         code = "record-unreadable"
         try:
             if entry.is_temporary:
@@ -61,7 +59,7 @@ def check_records(tree: Tree, *, repair: bool, found: Callable[[Finding], None])
                 _read_aliases(tree, entry)
             elif entry.name.startswith("_") and entry.name.endswith(".json"):
                 content = _read_record(tree, entry)
-                if entry.name.startswith(_WRITING):
+                if entry.name.startswith(WRITING):
                     records.intents[entry.path] = content
         except PhotoError as error:
             if error.code != "file-missing":  # a run at work may have tidied it away meanwhile
@@ -84,7 +82,7 @@ def _read_record(tree: Tree, entry: Entry) -> dict[str, Any]:
             content = json.loads(handle.read())
         except (ValueError, RecursionError) as error:
             raise _unreadable(tree, entry, error) from error
-    writing = entry.name.startswith(_WRITING)
+    writing = entry.name.startswith(WRITING)
     if not isinstance(content, dict) or (
         writing and not all(isinstance(value, str) for value in content.values())
     ):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import storage
+from pipeline.contents import fingerprint
 from pipeline.errors import PhotoError
 from pipeline.images.reading import read_header, read_photo, read_radiance
 from pipeline.naming import preview_paths
@@ -82,7 +83,7 @@ def _result(
         return
     uri = tree.uri(path)
     try:
-        size, sha256 = tree.fingerprint(path)
+        size, sha256 = fingerprint(uri)
     except PhotoError as error:
         if error.code in _GONE:
             yield found("result-missing", f"{uri} is gone; the next `fuse` makes it again.")

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +10,12 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.errors import InfrastructureError
+from pipeline.uris import is_temporary
 
 __all__ = ["SET_ASIDE", "Entry", "Tree", "is_inside"]
 
 SET_ASIDE = "set-aside"
 """Folder of a destination that gets what ``--repair`` takes out of the way."""
-
-_TEMPORARY = re.compile(r"\.bracketflow-[0-9a-f]{32}\.tmp")
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Entry:
     @property
     def is_temporary(self) -> bool:
         """Whether it is one that ``storage.open_atomic`` makes, and removes unless it is killed."""
-        return _TEMPORARY.fullmatch(self.name) is not None
+        return is_temporary(self.name)
 
 
 @dataclass(frozen=True)
@@ -70,23 +66,6 @@ class Tree:
             raise InfrastructureError(
                 "storage-failed", f"Cannot list {self.destination}: {error}. Mend it and try again."
             ) from error
-
-    def fingerprint(self, path: str) -> tuple[int, str]:
-        """Size in bytes and SHA-256 of a file, read in pieces.
-
-        Raises:
-            PhotoError: ``file-missing``, ``file-unreadable``, ...; see ``storage.open_read``.
-            InfrastructureError: ``storage-failed``.
-        """
-        uri, size, digest = self.uri(path), 0, hashlib.sha256()
-        with storage.open_read(uri, read_ahead_bytes=_CHUNK_BYTES) as handle:
-            try:
-                while piece := handle.read(_CHUNK_BYTES):
-                    size += len(piece)
-                    digest.update(piece)
-            except OSError as error:
-                raise storage.read_error(uri, error) from error
-        return size, digest.hexdigest()
 
     def remove(self, path: str) -> None:
         """Remove one file."""

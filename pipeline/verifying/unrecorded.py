@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.contents import file_sha256
 from pipeline.digests import path_numbers
-from pipeline.errors import PhotoError
 from pipeline.ledger import read_intents, read_report
 from pipeline.report.schema import HIDDEN_FATES, Row
 from pipeline.segments import live_segments, open_segment, read_columns, unchanging
@@ -102,7 +102,7 @@ class _Check:
         """A file that no row ever spoke of."""
         uri = self.tree.uri(entry.path)
         hashes = self.announced.get(entry.path)
-        if hashes and self.sha256(entry.path) in hashes:
+        if hashes and file_sha256(self.tree.uri(entry.path)) in hashes:
             self.tidy("leftover-result", entry.path, f"{uri} has no row: its writer died before.")
             return
         message = f"No row speaks of {uri}. If it is yours, all is well; it is left alone."
@@ -110,7 +110,7 @@ class _Check:
 
     def withdrawn(self, path: str, sha256: str) -> None:
         """A result that a run had to remove, and did not come to."""
-        if is_inside(path) and self.sha256(path) == sha256:
+        if is_inside(path) and file_sha256(self.tree.uri(path)) == sha256:
             message = f"{self.tree.uri(path)} was superseded or pruned."
             self.tidy("leftover-superseded", path, message)
 
@@ -128,7 +128,7 @@ class _Check:
         """
         done = False
         if self.repair:
-            now = {path: self.sha256(path) for path in results}
+            now = {path: file_sha256(self.tree.uri(path)) for path in results}
             done = all(one is None or one in written.get(path, ()) for path, one in now.items())
         if done:
             self.tree.remove(record)
@@ -148,13 +148,6 @@ class _Check:
             return
         self.tree.remove(path)
         self.found(Finding(code=code, path=path, message=message, done="removed"))
-
-    def sha256(self, path: str) -> str | None:
-        """What stands at a path now; None where there is no file to be read."""
-        try:
-            return self.tree.fingerprint(path)[1]
-        except PhotoError:
-            return None
 
 
 def _files(tree: Tree) -> Iterator[Entry]:

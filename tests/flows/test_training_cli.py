@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 import flows.shard
-from flows import ablate, cli, training_cli
+from flows import ablate, training_cli
 from pipeline.errors import CODES, UsageError
 from pipeline.recipe import recipe_names
 from pipeline.runs import Counts, Outcome
@@ -18,16 +16,12 @@ from pipeline.work_options import WorkOptions
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process: (exit code, stdout, stderr)."""
+def run(run):
+    """The same, with errors on one line, however narrow the terminal."""
 
     def go(*arguments: str):
-        monkeypatch.setattr(sys, "argv", ["bracketflow", *arguments])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = left.value.code
-        return (0 if code is None else code), out, " ".join(err.split())
+        code, out, err = run(*arguments)
+        return code, out, " ".join(err.split())
 
     return go
 
