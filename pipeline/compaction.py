@@ -66,6 +66,7 @@ def compact(destination: str) -> int:
         ):
             for table in _portions(old):
                 writer.write_table(table)
+        fault_point("ledger.compact.after")
         lease.check()
         content = {
             "replaces": [one.name for one in old],
@@ -74,7 +75,7 @@ def compact(destination: str) -> int:
         storage.write_atomic(
             storage.join(base, f"{REPLACES}{name}.json"), json.dumps(content).encode("utf-8")
         )
-        fault_point("ledger.compact.after")
+        fault_point("ledger.replaces.after")
         _sweep(destination)
     return len(old)
 
@@ -107,6 +108,7 @@ def _sweep(destination: str) -> None:
         unfinished = name.startswith(COMPACTED) and name != stem and stem not in lists
         if name in replaced or unfinished:
             storage.delete(uri)
+            fault_point("ledger.sweep.after")
     # A list goes after its file: it kept that file from being taken for one that counts.
     for stem, name in lists.items():
         if f"{stem}.parquet" in replaced:

@@ -232,6 +232,7 @@ def _write_previews(
     if scores.quality_map is None:
         return {"preview_uri": picture}
     storage.write_atomic(quality_map, map_png(scores.quality_map))
+    fault_point("fuse.map.after")
     return {"preview_uri": picture, "map_uri": quality_map}
 
 

@@ -25,6 +25,7 @@ from pipeline.archive.catalog_columns import catalog_paths
 from pipeline.contents import file_sha256
 from pipeline.digests import id_numbers, path_numbers
 from pipeline.errors import BracketflowError
+from pipeline.fault_points import fault_point
 from pipeline.fuse_run import Plan
 from pipeline.ledger import Ledger
 from pipeline.naming import preview_paths
@@ -65,7 +66,9 @@ def retire(plan: Plan, counts: Counts) -> None:
                     continue
                 row = plan.standing.row(place)
                 if fate in HIDDEN_FATES:
+                    fault_point("retire.file.before")
                     _remove(row, plan, place, now)
+                    fault_point("retire.file.after")
                 ledger.append(revived(row, run_id=run.run_id, fate=fate, superseded_by=heir))
                 counts.retire(fate)
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import PhotoError, UsageError
+from pipeline.fault_points import fault_point
 
 __all__ = [
     "SPLIT_SCHEMA",
@@ -56,7 +57,9 @@ def write_split(shards: str, rows: Iterable[dict[str, Any]]) -> None:
     ordered = sorted(rows, key=lambda row: (row["scene"], row["bracket_id"]))
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(ordered, schema=SPLIT_SCHEMA), buffer, compression="zstd")
+    fault_point("shard.split.before")
     storage.write_atomic(storage.join(shards, _NAME), buffer.getbuffer())
+    fault_point("shard.split.after")
 
 
 def withdraw_split(shards: str) -> None:

@@ -10,6 +10,7 @@ from pipeline import storage
 from pipeline.align.registration import Alignment, align
 from pipeline.bracket import Bracket, Pixels
 from pipeline.errors import BracketflowError, PhotoError
+from pipeline.fault_points import fault_point
 from pipeline.images.reading import Limits, read_photo
 from pipeline.ledger import Intend
 from pipeline.patches import encode_patches
@@ -124,7 +125,9 @@ class ShardVisitor:
             data = encode_patches(cut.patches)
             sha256 = storage.sha256_of(data)
             self.intend(job.result_path, sha256)
+            fault_point("shard.patches.before")
             storage.write_atomic(job.result_uri, data)
+            fault_point("shard.patches.after")
         return columns | {
             "notes": notes,
             "result_uri": job.result_uri,

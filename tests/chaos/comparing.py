@@ -19,11 +19,12 @@ Snapshot = dict[str, Any]
 
 
 def snapshot(source: Path, destination: Path) -> Snapshot:
-    """Every file below results/ and previews/ by its hash, every row by its bracket."""
+    """Every file of the destination's work by its hash, every row by its bracket."""
     places = {str(source): "SOURCE", str(destination): "DESTINATION"}
     found: Snapshot = {}
-    for folder in ("results", "previews"):
-        for path in sorted((destination / folder).rglob("*")):
+    for folder in ("results", "previews", "patches", "split.parquet"):
+        place = destination / folder
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
             # What a killed process left half-written is no result; `verify` clears it away.
             if path.is_file() and not path.name.startswith(".bracketflow-"):
                 name = path.relative_to(destination).as_posix()

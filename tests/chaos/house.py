@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import psutil
 
@@ -30,6 +31,10 @@ _BIN = Path(sys.executable).parent
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 240
 _COMMAND_S = 600
+_OPTIONS = {
+    "fuse": ("--model", "mertens", "--align", "off", "--format", "png"),
+    "shard": ("--patch-px", "32", "--min-contrast", "0", "--align", "off"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,6 @@ class House:
     variables: dict[str, str]
     ray: psutil.Process
     folder: Path
-    options: tuple[str, ...] = ("--model", "mertens", "--align", "off", "--format", "png")
     _logs: list[Path] = field(default_factory=list)
 
     def start(
@@ -51,8 +55,9 @@ class House:
         worker_fault: str | None = None,
         once: Path | None = None,
         own_ray: bool = False,
+        command: str = "fuse",
     ) -> subprocess.Popen[bytes]:
-        """A ``bracketflow fuse`` command under way, perhaps with a fault to come."""
+        """A ``bracketflow`` command under way, perhaps with a fault to come."""
         variables = dict(self.variables)
         if own_ray:
             del variables["RAY_ADDRESS"]
@@ -67,7 +72,7 @@ class House:
         self._logs.append(log)
         with log.open("wb") as out:
             return subprocess.Popen(
-                [_BIN / "bracketflow", "fuse", source, destination, *self.options, *more],
+                [_BIN / "bracketflow", command, source, destination, *_OPTIONS[command], *more],
                 env=variables,
                 stdout=out,
                 stderr=out,
@@ -84,9 +89,13 @@ class House:
             command.wait()
             raise AssertionError(f"no end in sight:\n{self.said()}") from None
 
-    def fuse(self, source: Path, destination: Path, *more: str, **faults: str | Path | None) -> int:
-        """Run the command to its end."""
-        return self.wait(self.start(source, destination, *more, **faults))  # type: ignore[arg-type]
+    def fuse(self, source: Path, destination: Path, *more: str, **faults: Any) -> int:
+        """Run ``bracketflow fuse`` to its end."""
+        return self.wait(self.start(source, destination, *more, **faults))
+
+    def shard(self, source: Path, destination: Path, *more: str, **faults: Any) -> int:
+        """Run ``bracketflow shard`` to its end."""
+        return self.fuse(source, destination, *more, command="shard", **faults)
 
     def said(self) -> str:
         """What the last command printed."""

@@ -13,10 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.fault_points import FAULT_POINTS, ONCE, VARIABLE
+from pipeline.ledger import read_report
 from tests.chaos.comparing import differences, snapshot
 
 pytestmark = [pytest.mark.ray, pytest.mark.prefect]
@@ -28,6 +30,7 @@ _IN_WORKERS = {
     "worker.visit.after": 3,
     "fuse.preview.before": 3,
     "fuse.preview.after": 3,
+    "fuse.map.after": 3,
     "fuse.result.before": 3,
     "fuse.result.after": 3,
     "ledger.intent.before": 3,
@@ -50,7 +53,15 @@ _IN_DRIVER = {
     "driver.row.after": 5,
 }
 _WITH_ALIASES = ("ledger.alias.before", "ledger.alias.after")
-_IN_COMPACTION = ("ledger.compact.before", "ledger.compact.after")
+_IN_COMPACTION = (
+    "ledger.compact.before",
+    "ledger.compact.after",
+    "ledger.replaces.after",
+    "ledger.sweep.after",
+)
+_IN_RETIREMENT = ("retire.file.before", "retire.file.after")
+_IN_WORKERS_THAT_SHARD = {"shard.patches.before": 3, "shard.patches.after": 3}
+_IN_DRIVER_THAT_SHARDS = ("shard.split.before", "shard.split.after")
 _COMPACT = "import sys; from pipeline.compaction import compact; compact(sys.argv[1])"
 
 
@@ -71,7 +82,9 @@ def _verdict(different: list[str]) -> str:
 
 def test_every_point_is_in_the_matrix():
     planned = {*_IN_WORKERS, *_AT_START_OF_WORKERS, *_AT_END_OF_WORKERS, *_IN_DRIVER}
-    assert planned | {*_WITH_ALIASES, *_IN_COMPACTION} == set(FAULT_POINTS)
+    planned |= {*_WITH_ALIASES, *_IN_COMPACTION, *_IN_RETIREMENT}
+    planned |= {*_IN_WORKERS_THAT_SHARD, *_IN_DRIVER_THAT_SHARDS}
+    assert planned == set(FAULT_POINTS)
 
 
 @pytest.mark.parametrize("point", _IN_DRIVER)
@@ -141,4 +154,71 @@ def test_compaction_that_dies(house, archive, undisturbed, matrix, tmp_path, poi
     assert compact() == 0
     different += differences(undisturbed, snapshot(archive, out))
     matrix[point, "driver"] = (kills, _verdict(different))
+    assert not different, different
+
+
+@pytest.fixture(scope="module")
+def shrinking(house, archive, tmp_path_factory):
+    """Makes a finished destination of which sources have vanished: half a bracket, and two."""
+
+    def make(name: str) -> tuple[Path, Path]:
+        folder = tmp_path_factory.mktemp(name)
+        source, out = folder / "in", folder / "out"
+        shutil.copytree(archive, source)
+        assert house.fuse(source, out) == 0, house.said()
+        rows = [row for row in read_report(str(out)).to_pylist() if row["status"] == "fused"]
+        longest = max(rows, key=lambda row: (len(row["frame_paths"]), row["bracket_id"]))
+        rows.remove(longest)
+        gone = [longest["frame_paths"][:1], *(row["frame_paths"] for row in rows[:2])]
+        for path in (path for frames in gone for path in frames):
+            (source / path).unlink()
+        return source, out
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def pruned(house, shrinking):
+    """What an undisturbed run with --prune leaves there."""
+    source, out = shrinking("pruned")
+    before = snapshot(source, out)
+    assert house.fuse(source, out, "--prune") == 0, house.said()
+    found = snapshot(source, out)
+    assert len([name for name in before if name not in found]) >= 6  # files and rows of three
+    return found
+
+
+@pytest.mark.parametrize("point", _IN_RETIREMENT)
+def test_pruning_that_dies(house, shrinking, pruned, matrix, tmp_path, point):
+    once = tmp_path / "once"
+    source, out = shrinking("pruning")
+    died = house.fuse(source, out, "--prune", driver_fault=f"{point}:2", once=once)
+    kills = len(list(once.iterdir()))
+    assert (died, kills) == (-signal.SIGKILL, 1), house.said()
+    assert house.fuse(source, out, "--prune") == 0, house.said()
+    different = differences(pruned, snapshot(source, out))
+    matrix[point, "driver"] = (kills, _verdict(different))
+    assert not different, different
+
+
+def test_sharding_that_dies(house, archive, matrix, tmp_path):
+    whole = tmp_path / "whole"
+    assert house.shard(archive, whole) == 0, house.said()
+    expected = snapshot(archive, whole)
+    assert sum(name.startswith("patches/") for name in expected) > 10
+    out, once = tmp_path / "out", tmp_path / "once"
+    faults = ",".join(f"{point}:{count}" for point, count in _IN_WORKERS_THAT_SHARD.items())
+    for point in _IN_DRIVER_THAT_SHARDS:
+        ended = house.shard(
+            archive, out, "--workers", "1", driver_fault=point, worker_fault=faults, once=once
+        )
+        assert ended == -signal.SIGKILL, house.said()
+        faults = None
+    killed = {path.name for path in once.iterdir()}
+    assert house.shard(archive, out) == 0, house.said()
+    different = differences(expected, snapshot(archive, out))
+    for point in (*_IN_WORKERS_THAT_SHARD, *_IN_DRIVER_THAT_SHARDS):
+        process = "worker" if point in _IN_WORKERS_THAT_SHARD else "driver"
+        matrix[point, process] = (int(point in killed), _verdict(different))
+    assert killed == {*_IN_WORKERS_THAT_SHARD, *_IN_DRIVER_THAT_SHARDS}
     assert not different, different
