@@ -20,7 +20,7 @@ demo: $(VENV)/installed  ## make a small archive of brackets, fuse it, show the 
 	$(BIN)/bracketflow demo $(DEMO_OUT)
 
 test: $(VENV)/installed  ## the default test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 chaos: $(VENV)/installed  ## kill, starve and damage runs; tables in chaos-out/
 	$(BIN)/python -m pytest tests/chaos -s $(CHAOS_ARGS)

@@ -30,7 +30,7 @@ from pipeline.study_table import (
     table_of,
     write_parquet,
 )
-from pipeline.training_folder import local_folder, take_study_folder
+from pipeline.training_folder import hold_folder, local_folder, take_study_folder
 from pipeline.training_manifest import finished_training
 
 __all__ = ["AblationOutcome", "run_ablation"]
@@ -161,6 +161,7 @@ def run_ablation(
 
     Raises:
         UsageError: study, recipe, shards, checkpoints or options are wrong.
+        LockedError: another run is in ``out``.
         InfrastructureError: Ray, disk or network failed.
     """
     chosen = load_study(study).changed(changes or {})
@@ -169,33 +170,34 @@ def run_ablation(
     variants = chosen.chosen(only)
     chosen.check()
     out = local_folder(out)
-    take_study_folder(out, rendering=not shards)
-    places = tuple(map(storage.absolute, shards)) or (generated_shards(out, chosen.base.data),)
-    bench = _Bench(
-        study=chosen,
-        out=out,
-        shards=places,
-        contents=contents_sha256(places),
-        validation=tuple(ref for uri in places for ref in open_patches(uri, "validation")),
-        device=device,
-    )
-    wanted = [chosen.trial(variant, seed) for seed in chosen.seeds for variant in variants]
-    rows: list[dict[str, Any]] = []
-    there = [trial for trial in _trials_there(bench) if trial not in wanted]
-    log = run_log()
-    for number, trial in enumerate([*wanted, *there], 1):
-        name = "/".join(trial.folder)
-        if number <= len(wanted):
-            log(f"{name}: training {number} of {len(wanted)} of study {chosen.name}")
-        try:
-            found = variant_step(bench, trial)
-        except UsageError as error:
-            if error.code not in _OWN_FAILURES:
-                raise
-            log(f"{name}: failed, {error.code}")
-            found = [failed_row(chosen, trial, error)]
-        rows += found
-    return tables_step(bench, [*wanted, *there], rows)
+    with hold_folder(out):
+        take_study_folder(out, rendering=not shards)
+        places = tuple(map(storage.absolute, shards)) or (generated_shards(out, chosen.base.data),)
+        bench = _Bench(
+            study=chosen,
+            out=out,
+            shards=places,
+            contents=contents_sha256(places),
+            validation=tuple(ref for uri in places for ref in open_patches(uri, "validation")),
+            device=device,
+        )
+        wanted = [chosen.trial(variant, seed) for seed in chosen.seeds for variant in variants]
+        rows: list[dict[str, Any]] = []
+        there = [trial for trial in _trials_there(bench) if trial not in wanted]
+        log = run_log()
+        for number, trial in enumerate([*wanted, *there], 1):
+            name = "/".join(trial.folder)
+            if number <= len(wanted):
+                log(f"{name}: training {number} of {len(wanted)} of study {chosen.name}")
+            try:
+                found = variant_step(bench, trial)
+            except UsageError as error:
+                if error.code not in _OWN_FAILURES:
+                    raise
+                log(f"{name}: failed, {error.code}")
+                found = [failed_row(chosen, trial, error)]
+            rows += found
+        return tables_step(bench, [*wanted, *there], rows)
 
 
 def _trials_there(bench: _Bench) -> Iterator[Trial]:

@@ -19,7 +19,7 @@ from pipeline.pool import Device
 from pipeline.recipe import DataSettings, load_recipe, with_overrides
 from pipeline.recipe_model import check_model
 from pipeline.training import TrainOutcome, TrainRun, train
-from pipeline.training_folder import local_folder, take_training_folder
+from pipeline.training_folder import hold_folder, local_folder, take_training_folder
 from pipeline.training_manifest import write_training_manifest
 
 __all__ = ["generated_shards", "train_model"]
@@ -76,6 +76,7 @@ def train_model(
 
     Raises:
         UsageError: recipe, shards, checkpoints or options are wrong, or the loss is no number.
+        LockedError: another run trains in ``out``.
         InfrastructureError: Ray, disk or network failed.
     """
     changes = dict(overrides or {})
@@ -84,15 +85,16 @@ def train_model(
     chosen = with_overrides(load_recipe(recipe), changes)
     check_model(chosen)
     out = local_folder(out)
-    take_training_folder(out, rendering=not shards)  # before anything is rendered into it
-    run = TrainRun(
-        recipe=chosen,
-        shards=tuple(map(storage.absolute, shards)) or (generated_shards(out, chosen.data),),
-        out=out,
-        device=device,
-    )
-    outcome = train_step(run)
-    publish_step(run, outcome)
+    with hold_folder(out):
+        take_training_folder(out, rendering=not shards)  # before anything is rendered into it
+        run = TrainRun(
+            recipe=chosen,
+            shards=tuple(map(storage.absolute, shards)) or (generated_shards(out, chosen.data),),
+            out=out,
+            device=device,
+        )
+        outcome = train_step(run)
+        publish_step(run, outcome)
     return outcome
 
 

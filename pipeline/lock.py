@@ -37,7 +37,7 @@ from pipeline.lock_remote import PlainLock, S3Lock
 __all__ = ["LOCK_PATH", "Holder", "Lease", "Timing", "held_by", "hold"]
 
 LOCK_PATH = "report/_lock.json"
-"""The lock file, relative to the destination."""
+"""The lock file of a destination with a report, relative to it."""
 
 
 def _seconds() -> float:
@@ -171,8 +171,16 @@ class Lease:
 
 
 @contextmanager
-def hold(destination: str, *, run_id: str, timing: Timing | None = None) -> Iterator[Lease]:
+def hold(
+    destination: str, *, run_id: str, path: str = LOCK_PATH, timing: Timing | None = None
+) -> Iterator[Lease]:
     """Hold a destination while the block runs; it need not exist yet.
+
+    Args:
+        destination: folder or URI.
+        run_id: who asks.
+        path: of the lock file, relative to the destination.
+        timing: how often the lock is renewed.
 
     Raises:
         LockedError: ``destination-locked``, another run holds it.
@@ -181,7 +189,7 @@ def hold(destination: str, *, run_id: str, timing: Timing | None = None) -> Iter
     """
     timing = timing or Timing()
     holder = Holder.of_this_process(run_id)
-    file = _lock_file(destination)
+    file = _lock_file(destination, path)
     try:
         _acquire(file, holder, destination, timing)
     except PhotoError as error:
@@ -201,12 +209,12 @@ def hold(destination: str, *, run_id: str, timing: Timing | None = None) -> Iter
 
 def held_by(destination: str) -> Holder | None:
     """Who holds a destination by its lock file, dead or alive; None if nobody does."""
-    seen = _lock_file(destination).look()
+    seen = _lock_file(destination, LOCK_PATH).look()
     return Holder.parse(seen.data) if seen is not None else None
 
 
-def _lock_file(destination: str) -> LockFile:
-    uri = storage.join(destination, LOCK_PATH)
+def _lock_file(destination: str, path: str) -> LockFile:
+    uri = storage.join(destination, *path.split("/"))
     if storage.is_local(uri):
         return LocalLock(uri)
     return S3Lock(uri) if stores.is_s3(storage.file_system(uri)[0]) else PlainLock(uri)

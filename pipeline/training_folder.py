@@ -2,19 +2,23 @@
 """The folder of a training or of a study: local, and taken before anything is written into it.
 
 A small file says that a folder was taken, so that a run goes on in its own and writes over nobody
-else's files.
+else's files; a lock keeps a second run out while the first one is there.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 
 from pipeline import storage
 from pipeline.checkpoints import Store
 from pipeline.errors import PhotoError, UsageError
+from pipeline.lock import Lease, hold
+from pipeline.runs import new_run_id
 
-__all__ = ["local_folder", "take_study_folder", "take_training_folder"]
+__all__ = ["hold_folder", "local_folder", "take_study_folder", "take_training_folder"]
 
+_LOCK = "_lock.json"
 _CHECKPOINTS = "checkpoints"
 _TRAINING = (
     "weights.safetensors",
@@ -46,6 +50,16 @@ def local_folder(out: str) -> str:
     if storage.is_file(uri):
         raise UsageError("destination-invalid", f"{out} is a file; name a folder as --out.")
     return uri
+
+
+def hold_folder(out: str) -> AbstractContextManager[Lease]:
+    """Keep other runs out of a folder while a block runs.
+
+    Raises:
+        LockedError: another run is in it.
+        UsageError: ``destination-invalid``, no folder can be there.
+    """
+    return hold(out, run_id=new_run_id(), path=_LOCK)
 
 
 def take_training_folder(out: str, *, rendering: bool = False) -> None:

@@ -148,7 +148,8 @@ def test_trouble_at_the_start_of_a_worker_keeps_its_code(ray_with_a_logical_gpu,
     one = plan_pool(PoolOptions(workers=1, device="cpu"), ray_with_a_logical_gpu)
     with pytest.raises(UsageError), Fleet(recipe, one) as fleet:
         list(fleet.run([ToyJob("a"), ToyJob("b", "die"), ToyJob("c")]))
-    assert read_report(str(tmp_path))["bracket_id"].to_pylist() == ["a"]
+    # Whether the answer for "a" was on its way before the worker died is a matter of luck.
+    assert set(read_report(str(tmp_path))["bracket_id"].to_pylist()) <= {"a"}
 
 
 @pytest.mark.ray

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import UsageError
-from pipeline.training_folder import local_folder, take_study_folder, take_training_folder
+from pipeline.errors import LockedError, UsageError
+from pipeline.training_folder import (
+    hold_folder,
+    local_folder,
+    take_study_folder,
+    take_training_folder,
+)
 from tests.pipeline.tiny_training import Bench, make_shards
 
 
@@ -87,3 +92,14 @@ def test_a_study_and_a_training_do_not_take_each_others_folders(tmp_path):
     (tmp_path / "table.md").write_text("mine")
     with pytest.raises(UsageError, match=r"table\.md"):
         take_study_folder(str(tmp_path))
+
+
+def test_a_second_run_is_kept_out_and_nothing_is_left_behind(tmp_path):
+    out = str(tmp_path / "out")
+    with hold_folder(out):
+        with pytest.raises(LockedError, match="in use by run"), hold_folder(out):
+            pass
+        take_training_folder(out)
+    with hold_folder(out):
+        pass
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training.json"]
