@@ -22,7 +22,7 @@ from pipeline.cluster import version
 from pipeline.errors import InfrastructureError
 from pipeline.fleet_queue import Ticket
 from pipeline.fleet_troubles import no_progress, raised_by
-from pipeline.fleet_worker import FleetWorker, Ready, Visited, VisitorRecipe
+from pipeline.fleet_worker import CONTROL, FleetWorker, Ready, Visited, VisitorRecipe
 from pipeline.ledger import Ledger
 from pipeline.pool import Device, PoolPlan
 from pipeline.report.schema import SCHEMA, Row
@@ -180,23 +180,24 @@ class Crew:
 
     def finish_at_hand(self, seconds: float) -> None:
         """Let every worker finish what it has begun, for so long, and begin nothing more."""
-        heads = {next(iter(m.at_hand)): m for m in self.members if m.at_hand}
-        if heads:
+        busy = [member for member in self.members if member.at_hand]
+        if busy:
             logging.getLogger(__name__).warning(
                 "Stopping after the brackets at hand (%d), in %g s at most; interrupt again to "
                 "stop at once.",
-                len(heads),
+                len(busy),
                 seconds,
             )
+        for member in busy:
+            member.actor.stop.options(concurrency_group=CONTROL).remote()
+        waiting = {ref: member for member in busy for ref in member.at_hand}
         until = self._clock() + seconds
-        while heads and (left := until - self._clock()) > 0:
-            for ref in ray.wait(list(heads), num_returns=1, timeout=left)[0]:
-                member = heads.pop(ref)
+        while waiting and (left := until - self._clock()) > 0:
+            for ref in ray.wait(list(waiting), num_returns=1, timeout=left)[0]:
+                member = waiting.pop(ref)
                 with contextlib.suppress(RayError):
                     member.keep(ray.get(ref))
                     del member.at_hand[ref]
-                if member.at_hand:  # it has only just begun; a cancelled call would still run
-                    ray.kill(member.actor)
 
     def flush(self, seconds: float) -> None:
         """Let workers write their last rows; copies of those that they cannot write stay."""
@@ -222,8 +223,9 @@ class Crew:
         name = f"worker{self._started:03d}"
         self._started += 1
         plan = self._plan
-        actor: Any = (
-            ray.remote(FleetWorker)
+        remote: Any = ray.remote  # whose types do not know the groups
+        actor = (
+            remote(concurrency_groups={CONTROL: 1})(FleetWorker)
             .options(num_cpus=plan.cpus_per_worker, num_gpus=plan.gpus_per_worker)
             .remote(self._recipe, self._device, plan.threads_per_worker, name, plan.memory_bytes)
         )

@@ -28,10 +28,13 @@ from pipeline.memory_guard import MemoryGuard, resident_bytes
 from pipeline.pool import Device
 from pipeline.report.schema import Row
 
-__all__ = ["RETRIED", "FleetWorker", "Ready", "Visited", "Visitor", "VisitorRecipe"]
+__all__ = ["CONTROL", "RETRIED", "FleetWorker", "Ready", "Visited", "Visitor", "VisitorRecipe"]
 
 RETRIED = frozenset({"storage-failed"})
 """Codes of infrastructure errors that may go away by themselves; a full disk does not."""
+
+CONTROL = "control"
+"""Ray's concurrency group for a word to a worker that is in the middle of a bracket."""
 
 _LOOK_EVERY_S = 1.0
 _MAX_AGE_S = 20.0  # of a finished row that is not on disk; with a slow write still below 30 s
@@ -67,7 +70,7 @@ class Visited:
     """What comes back from a visit."""
 
     row: Row | None
-    """None: the worker is worn out and did not touch the job."""
+    """None: the worker is worn out or was told to stop, and did not touch the job."""
     number: int
     """Of the row among all rows of this worker, from 1."""
     committed: int
@@ -105,6 +108,7 @@ class FleetWorker:
         self._memory_bytes = memory_bytes
         self._guard = None if memory_bytes is None else MemoryGuard(memory_bytes)
         self._worn = False
+        self._stopped = False
         self._visitor: Visitor | None = None
         self._ledger = Ledger(recipe.destination, recipe.run_id, name)
         self._lock = threading.Lock()  # the ledger belongs to the visit and to the thread
@@ -138,7 +142,7 @@ class FleetWorker:
     def visit(self, job: Job) -> Visited:
         """Visit one bracket and put its row into the ledger."""
         row = None
-        if not self._worn:
+        if not (self._worn or self._stopped):
             fault_point("worker.visit.before")
             row = self._visit(job)
             fault_point("worker.visit.after")
@@ -146,6 +150,13 @@ class FleetWorker:
         return Visited(
             row=row, number=self._appended, committed=self._ledger.committed, worn=self._worn
         )
+
+    def stop(self) -> None:
+        """Begin no other bracket; called in the group :data:`CONTROL`, so that it comes through.
+
+        Ray would start a call that waits here even if its driver cancels it.
+        """
+        self._stopped = True
 
     def flush(self) -> None:
         """Write down all rows."""
