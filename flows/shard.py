@@ -19,6 +19,7 @@ from pipeline.ledger import Ledger
 from pipeline.lock import hold
 from pipeline.planning import Settled
 from pipeline.pool import PoolOptions
+from pipeline.pseudo_labels import check_stage_one
 from pipeline.runs import Counts, Outcome, publish
 from pipeline.sharding.planning import (
     ShardPlan,
@@ -83,6 +84,7 @@ def shard_archive(
     pool: PoolOptions = PoolOptions(),
     without: tuple[str, ...] = (),
     work: WorkOptions = WorkOptions(),
+    stage_one: str | None = None,
 ) -> Outcome:
     """Cut every bracket of an archive into patches.
 
@@ -97,6 +99,8 @@ def shard_archive(
             content: brackets found there are skipped, and a note of their row says so. Single
             photographs are looked at as well. The manifest says how many scenes it were.
         work: what is done again; nothing is pruned.
+        stage_one: weights of a first stage, which makes structure labels out of frames that were
+            followed (``settings.aligned``); see ``pipeline.pseudo_labels``.
 
     Returns:
         what became of the brackets; those that were cut are counted as ``fused``.
@@ -113,6 +117,7 @@ def shard_archive(
         settings=settings,
         without=tuple(storage.absolute(uri) for uri in without),
         work=work,
+        stage_one=None if stage_one is None else check_stage_one(stage_one, settings),
     )
     check_shards(run.source, run.destination)
     with hold(run.destination, run_id=run.run_id) as lease:

@@ -27,11 +27,12 @@ from flows.options import (
 )
 from pipeline import storage
 from pipeline.archive.find import check_source
+from pipeline.pseudo_labels import check_stage_one
 from pipeline.recipe import load_recipe
 from pipeline.runs import FailureBudget
 from pipeline.settings import AlignMode
 from pipeline.sharding.planning import check_shards
-from pipeline.sharding.settings import PairRule, SceneRule, ShardSettings
+from pipeline.sharding.settings import FollowRule, PairRule, SceneRule, ShardSettings
 from pipeline.work_options import WorkOptions
 
 __all__ = ["app"]
@@ -103,6 +104,19 @@ def shard(
     align: Annotated[
         AlignMode | None, typer.Option(help="auto registers handheld brackets; off does not.")
     ] = None,
+    aligned: Annotated[
+        FollowRule | None,
+        typer.Option(
+            help="flow: also keep the frames as followed from the middle one by optical flow, for "
+            "training without ground truth; none is the default."
+        ),
+    ] = None,
+    stage_one: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights of SelfHDR's first stage; it makes structure labels of followed frames."
+        ),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,6 +149,7 @@ def shard(
         "scenes": scenes,
         "seed": seed,
         "align": align,
+        "aligned": aligned,
     }
     base = ShardSettings() if recipe is None else load_recipe(recipe).data.shard
     settings = replace(base, **{name: value for name, value in given.items() if value is not None})
@@ -144,6 +159,8 @@ def shard(
     for archive in (source, *others):
         check_source(archive)
     check_shards(source, shards)
+    if stage_one is not None:
+        check_stage_one(stage_one, settings)
     from flows.server import ready_server
     from flows.shard import shard_archive
 
@@ -156,5 +173,6 @@ def shard(
         pool,
         others,
         WorkOptions(force=force, retry_quarantined=retry_quarantined),
+        None if stage_one is None else storage.absolute(stage_one),
     )
     finish(outcome, budget, fused="sharded")

@@ -12,12 +12,11 @@ from prefect.cache_policies import NO_CACHE
 from flows.demo import make_archive_step
 from flows.progress import TrainProgress, run_log
 from flows.shard import shard_archive
-from model.objectives import FusionObjective
 from pipeline import storage
 from pipeline.demo.archive import ArchivePlan
 from pipeline.pool import Device
 from pipeline.recipe import DataSettings, load_recipe, with_overrides
-from pipeline.recipe_model import check_model
+from pipeline.recipe_model import check_model, headline_of
 from pipeline.training import TrainOutcome, TrainRun, train
 from pipeline.training_folder import hold_folder, local_folder, take_training_folder
 from pipeline.training_manifest import write_training_manifest
@@ -29,7 +28,7 @@ __all__ = ["generated_shards", "train_model"]
 def train_step(run: TrainRun) -> TrainOutcome:
     """Train, or go on from the newest checkpoint."""
     with TrainProgress(
-        run.recipe.training.steps, headline=FusionObjective.headline, log=run_log()
+        run.recipe.training.steps, headline=headline_of(run.recipe), log=run_log()
     ) as progress:
         return train(run, progress)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every network that learns to fuse has in common: stacks in, fusions and weight maps out."""
+"""What every network that learns to fuse has in common: stacks in, one picture out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Fusion(NamedTuple):
 
 
 class FusionNetwork(torch.nn.Module):
-    """A network that fuses stacks of K frames; ``network(frames)`` returns a :class:`Fusion`.
+    """A network that fuses stacks of K frames; ``network(frames)`` returns a :class:`Fusion`, or
+    the radiance of :class:`model.hdr_network.HdrNetwork`.
 
     ``frames`` (B, K, 3, H, W) are display-referred sRGB in 0..1, dark to bright, of any size.
     ``options`` are the keyword arguments that build the same network again; JSON can hold them.

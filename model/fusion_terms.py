@@ -11,7 +11,6 @@ learned_gamma      as weighted_ssim, with a gamma that is trained along
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +26,7 @@ from model.losses.weighted_ssim import WeightedSsimLoss, weighted_ssim_loss
 from model.luma import luma
 from model.mertens import Mertens
 from model.named import build_named
+from model.option_checks import amount, flag
 from model.tiles import fuse
 
 __all__ = ["LOSSES", "FusionTerms", "Terms", "build_terms", "fuse_mertens"]
@@ -55,7 +55,7 @@ class WeightedSsimTerms(FusionTerms):
 
     def __init__(self, gamma: str = "vd", luminance: bool = True) -> None:
         super().__init__()
-        self.loss = WeightedSsimLoss(gamma, _flag("luminance", luminance))
+        self.loss = WeightedSsimLoss(gamma, flag("luminance", luminance))
 
     def forward(self, fused: torch.Tensor, frames: torch.Tensor) -> Terms:
         return {"weighted_ssim": (1.0, self.loss(fused, frames))}
@@ -71,7 +71,7 @@ class LearnedGammaTerms(FusionTerms):
 
     def __init__(self, luminance: bool = True) -> None:
         super().__init__()
-        self.luminance = _flag("luminance", luminance)
+        self.luminance = flag("luminance", luminance)
         self.gamma = LearnedGamma()
 
     def forward(self, fused: torch.Tensor, frames: torch.Tensor) -> Terms:
@@ -94,9 +94,9 @@ class MefSsimTerms(FusionTerms):
 
     def __init__(self, color: float = 0.0, chroma: float = 0.0, anchor: float = 0.0) -> None:
         super().__init__()
-        self.color = _amount("color", color)
-        self.chroma = _amount("chroma", chroma)
-        self.anchor = _amount("anchor", anchor)
+        self.color = amount("color", color)
+        self.chroma = amount("chroma", chroma)
+        self.anchor = amount("anchor", anchor)
 
     def forward(self, fused: torch.Tensor, frames: torch.Tensor) -> Terms:
         terms: Terms = {"mef_ssim": (1.0, mef_ssim_loss(luma(fused), luma(frames).squeeze(2)))}
@@ -136,16 +136,3 @@ def fuse_mertens(frames: torch.Tensor) -> torch.Tensor:
 
 def _blurred(x: torch.Tensor) -> torch.Tensor:
     return avg_pool2d(x, min(_ANCHOR_PX, *x.shape[-2:]))
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be true or false, not {value!r}")
-    return value
-
-
-def _amount(name: str, value: object) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) < math.inf:  # type: ignore[arg-type]
-        raise ValueError(f"{name} must be a number of at least 0, not {value!r}")
-    return float(value)  # type: ignore[arg-type]

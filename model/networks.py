@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model.afunet import AfuNet
+from model.ahdrnet import AhdrNet
+from model.flexhdr import FlexHdr
 from model.fusion_network import FusionNetwork
 from model.named import build_named
 from model.ufm import Ufm
@@ -16,6 +19,9 @@ __all__ = ["NETWORKS", "build_network"]
 NETWORKS: dict[str, type[FusionNetwork]] = {
     "ufm": Ufm,
     "ufm_k": UfmK,
+    "flexhdr": FlexHdr,
+    "afunet": AfuNet,
+    "ahdrnet": AhdrNet,
 }
 
 

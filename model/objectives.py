@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,62 +13,18 @@ from model.contact_sheet import contact_sheet, lightness
 from model.fusion_network import Fusion, FusionNetwork
 from model.fusion_scores import FusionScores
 from model.fusion_terms import FusionTerms, build_terms
+from model.hdr_network import HdrNetwork
+from model.hdr_objectives import build_hdr_objective
 from model.metrics.mef_ssim import LEAST_PX
 from model.networks import build_network
+from model.objective import Batch, Objective, Step, inner, shipped, weighed
 
 __all__ = ["Batch", "FusionObjective", "Objective", "Step", "build_objective"]
-
-Batch = dict[str, torch.Tensor]
-"""``frames`` (B, k, 3, P, P) float32 sRGB in 0..1, dark to bright; other systems know more keys."""
 
 _SHEET_ROWS = 4
 _EXCESS = 0.1
 """How much it counts, in any loss, that a blend leaves 0..1: where it is clipped, no other term has
 a gradient."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step has to minimise; ``parts`` are detached scalars for the curve."""
-
-    loss: torch.Tensor
-    parts: dict[str, torch.Tensor]
-
-
-class Objective(Protocol):
-    """One system in training.
-
-    ``network`` is what is trained, trainable parts of the loss included. The loop moves it to its
-    device, puts a data-parallel wrapper or a running mean of it in its place, and switches it
-    between training and evaluation; every method works with whatever stands there. ``headline``
-    names the figure of :meth:`evaluate` that decides which weights are best. ``least_px`` is the
-    least side P of a patch that :meth:`step` and :meth:`evaluate` can do with.
-    """
-
-    network: nn.Module
-    headline: str
-    least_px: int
-
-    @property
-    def frames(self) -> tuple[int, int | None]:
-        """Fewest and most frames of a batch; None: any number."""
-        ...
-
-    def step(self, batch: Batch) -> Step:
-        """The loss of a batch, with gradients."""
-        ...
-
-    def evaluate(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Figures (B,) of each patch, without gradients; of the headline, higher is better."""
-        ...
-
-    def picture(self, batch: Batch) -> torch.Tensor:
-        """A contact sheet (3, H, W) in 0..1 of the first few patches."""
-        ...
-
-    def export(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """What ships: the network's state, and {"network": name, "options": {...}}."""
-        ...
 
 
 class FusionObjective:
@@ -100,8 +55,7 @@ class FusionObjective:
         """The weighted sum of the loss's terms; ``parts`` holds each of them unweighted."""
         terms: dict[str, tuple[float, torch.Tensor]]
         _, terms = self.network(batch["frames"])
-        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        return Step(loss, {name: term.detach() for name, (_, term) in terms.items()})
+        return weighed(terms)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -124,9 +78,7 @@ class FusionObjective:
         )
 
     def export(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        network = self._trained.fusion
-        state = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-        return state, {"network": network.name, "options": dict(network.options)}
+        return shipped(self._trained.fusion)
 
     def _fuse(self, batch: Batch) -> Fusion:
         fusion: Fusion = self._trained.fusion(batch["frames"])
@@ -134,10 +86,7 @@ class FusionObjective:
 
     @property
     def _trained(self) -> _Trained:
-        wrapped = self.network
-        while not isinstance(wrapped, _Trained):  # DistributedDataParallel, AveragedModel
-            wrapped = wrapped.module  # type: ignore[assignment]
-        return wrapped
+        return inner(self.network, _Trained)
 
 
 class _Trained(nn.Module):
@@ -164,7 +113,8 @@ def build_objective(network: Mapping[str, Any], loss: Mapping[str, Any]) -> Obje
 
     Args:
         network: ``name``, and the options of that network (:mod:`model.networks`).
-        loss: ``name``, and the options of that loss (:mod:`model.fusion_terms`).
+        loss: ``name``, and the options of that loss: one of :mod:`model.hdr_terms` for networks
+            that make radiance, of :mod:`model.fusion_terms` for the others.
 
     Raises:
         ValueError: A name or an option is unknown or impossible; the message says what is allowed.
@@ -172,6 +122,8 @@ def build_objective(network: Mapping[str, Any], loss: Mapping[str, Any]) -> Obje
     name, options = _split(network, "network")
     built = build_network(name, options)
     name, options = _split(loss, "loss")
+    if isinstance(built, HdrNetwork):
+        return build_hdr_objective(built, name, options)
     return FusionObjective(built, build_terms(name, options))
 
 

@@ -12,6 +12,7 @@ from typing import Literal, cast
 import torch
 
 from model.fusion_model import FusionModel
+from model.merge import Merge
 from model.mertens import Mertens
 from model.networks import build_network
 from model.weights_file import packaged_weights, unpack_weights
@@ -77,6 +78,7 @@ def _packaged(name: str) -> Callable[[torch.device], FusionModel]:
 
 _ZOO: dict[str, Callable[[torch.device], FusionModel]] = {
     "mertens": Mertens,
+    "merge": Merge,
     "ufm_k": _packaged("ufm_k"),
 }
 

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.bracket import Pixels
+from pipeline.plain_parquet import open_plain
 from pipeline.sharding.split_table import read_split, reading_shards
 
 __all__ = [
@@ -67,6 +68,12 @@ PATCH_SCHEMA = pa.schema(
         _field("label_dtype", pa.string(), "uint8, uint16 or float32 (linear)", null=True),
         _field("aligned", pa.large_binary(), "frames laid on the reference, as frames", null=True),
         _field("mask", pa.large_binary(), "K x P x P uint8, 255 where aligned holds", null=True),
+        _field(
+            "structure",
+            pa.large_binary(),
+            "linear pseudo-label of a first stage, 3 x P x P float32",
+            null=True,
+        ),
         _field("contrast", pa.float64(), "deviation of the best exposed frame's luma, 0..1"),
     ],
     metadata={"bracketflow.patches": str(_VERSION)},
@@ -80,7 +87,8 @@ class Patch:
 
     ``frames`` are (K, 3, P, P) uint8 or uint16, display-referred sRGB, dark to bright. ``label``
     is (3, P, P) uint8, uint16 (display-referred) or float32 (linear); ``aligned`` is like
-    ``frames``; ``mask`` is (K, P, P) uint8.
+    ``frames``; ``mask`` is (K, P, P) uint8. Linear labels are in the scale in which 1 makes the
+    middle frame white; ``structure`` is one as well, see ``pipeline.pseudo_labels``.
     """
 
     bracket_id: str
@@ -94,6 +102,7 @@ class Patch:
     label: Any = None
     aligned: Pixels | None = None
     mask: Any = None
+    structure: Any = None
     contrast: float = 0.0
 
     @property
@@ -129,8 +138,11 @@ def encode_patches(patches: Sequence[Patch]) -> bytes:
     """
     if len({(p.bracket_id, p.scene, p.frames.shape, p.frames.dtype.str) for p in patches}) != 1:
         raise ValueError("a file of patches holds those of one bracket, all of one shape and depth")
-    schema = PATCH_SCHEMA.with_metadata(
-        (PATCH_SCHEMA.metadata or {}) | {_COUNT: str(len(patches[0].frames)).encode()}
+    schema = PATCH_SCHEMA
+    if all(patch.structure is None for patch in patches):  # as files were before there was one
+        schema = schema.remove(schema.get_field_index("structure"))
+    schema = schema.with_metadata(
+        (schema.metadata or {}) | {_COUNT: str(len(patches[0].frames)).encode()}
     )
     buffer = io.BytesIO()
     # Statistics of pixels are pixels; checksums tell rotten bits, which zstd need not notice.
@@ -188,7 +200,7 @@ def read_patch(ref: PatchRef) -> Patch:
         UsageError: ``shards-invalid``, naming the file that is missing or damaged.
     """
     with reading_shards(ref.uri), storage.open_read(ref.uri) as handle:
-        file = pq.ParquetFile(handle, page_checksum_verification=True)
+        file = open_plain(handle, page_checksum_verification=True)
         return _patch(file.read_row_group(ref.row_group).to_pylist()[0])
 
 
@@ -220,6 +232,7 @@ def _row(patch: Patch) -> dict[str, Any]:
         "label_dtype": None if patch.label is None else patch.label.dtype.name,
         "aligned": _bytes(patch.aligned),
         "mask": _bytes(patch.mask),
+        "structure": _bytes(patch.structure),
         "contrast": patch.contrast,
     }
 
@@ -245,6 +258,7 @@ def _patch(row: dict[str, Any]) -> Patch:
         label=_pixels(row["label"], row["label_dtype"], shape[1:], ("uint8", "uint16", "float32")),
         aligned=_pixels(row["aligned"], row["dtype"], shape, ("uint8", "uint16")),
         mask=_pixels(row["mask"], "uint8", (count, size, size), ("uint8",)),
+        structure=_pixels(row.get("structure"), "float32", shape[1:], ("float32",)),
         contrast=row["contrast"],
     )
 

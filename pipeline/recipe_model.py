@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.recipe import Recipe
 from pipeline.weights import load_initial
 
-__all__ = ["check_model", "check_px", "objective_of"]
+__all__ = ["check_model", "check_px", "headline_of", "objective_of"]
 
 
 def objective_of(recipe: Recipe) -> Objective:
@@ -23,6 +23,16 @@ def objective_of(recipe: Recipe) -> Objective:
         return build_objective(recipe.network, recipe.loss)
     except ValueError as error:
         raise UsageError("recipe-invalid", f"Recipe {recipe.name}: {error}.") from error
+
+
+def headline_of(recipe: Recipe) -> str:
+    """The figure that decides which weights of a training are best.
+
+    Raises:
+        UsageError: ``recipe-invalid``.
+    """
+    with torch.device("meta"):
+        return objective_of(recipe).headline
 
 
 def check_model(recipe: Recipe) -> None:

@@ -5,17 +5,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.bracket import Pixels
 from pipeline.choosing import dark_to_bright, grey, under_over
 from pipeline.patches import Patch
 from pipeline.sharding.settings import PairRule, ShardSettings
 
-__all__ = ["Cut", "choose_frames", "cut_patches", "places", "reduce_area", "reduced_size"]
+__all__ = [
+    "Cut",
+    "Followed",
+    "choose_frames",
+    "cut_patches",
+    "places",
+    "reduce_area",
+    "reduced_size",
+]
+
+Picture = TypeVar("Picture", bound=NDArray[Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +37,22 @@ class Cut:
     dull: int
 
 
-def reduce_area(pixels: Pixels, max_side_px: int | None) -> Pixels:
-    """A picture (H, W, 3) with a long side of at most ``max_side_px``, area-averaged."""
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """The chosen frames laid on one of them: K arrays (H, W, 3), and masks (K, H, W) uint8."""
+
+    frames: tuple[Pixels, ...]
+    masks: NDArray[np.uint8]
+
+
+def reduce_area(pixels: Picture, max_side_px: int | None) -> Picture:
+    """A picture (H, W, 3) of any type, its long side at most ``max_side_px``, area-averaged."""
     height, width = pixels.shape[:2]
     size = reduced_size(height, width, max_side_px)
     if size == (height, width):
         return pixels
     reduced: Any = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-    picture: Pixels = reduced
-    return picture
+    return cast(Picture, reduced)
 
 
 def reduced_size(height: int, width: int, max_side_px: int | None) -> tuple[int, int]:
@@ -82,7 +100,8 @@ def cut_patches(
     scene: str,
     times_s: Sequence[float] | None = None,
     evs: Sequence[float] | None = None,
-    label: Pixels | None = None,
+    label: Pixels | NDArray[np.float32] | None = None,
+    followed: Followed | None = None,
 ) -> Cut:
     """Cut a bracket.
 
@@ -95,7 +114,8 @@ def cut_patches(
         scene: what the patches remember as theirs.
         times_s: K exposure times.
         evs: K exposures in stops.
-        label: reference picture of the same size.
+        label: reference picture of the same size, display-referred or linear float32.
+        followed: the chosen frames (:func:`choose_frames`), in their order, laid on each other.
 
     Returns:
         no patches where the frames are smaller than one; else at least one.
@@ -131,6 +151,7 @@ def cut_patches(
             times_s=None if times_s is None else tuple(times_s[k] for k in chosen),
             evs=None if evs is None else tuple(evs[k] for k in chosen),
             label=None if label is None else _planes(_square(label, place, size)),
+            **_followed(followed, place, size),
             contrast=contrast,
         )
         for index, (place, contrast) in enumerate(kept)
@@ -138,12 +159,21 @@ def cut_patches(
     return Cut(patches=patches, dull=dull)
 
 
-def _square(pixels: Pixels, place: tuple[int, int], size: int) -> Pixels:
+def _followed(followed: Followed | None, place: tuple[int, int], size: int) -> dict[str, Any]:
+    """The columns ``aligned`` and ``mask`` of a patch."""
+    if followed is None:
+        return {}
+    squares = [_planes(_square(frame, place, size)) for frame in followed.frames]
+    masks = [_square(mask, place, size) for mask in followed.masks]
+    return {"aligned": np.stack(squares), "mask": np.stack(masks)}
+
+
+def _square(pixels: Any, place: tuple[int, int], size: int) -> Any:
     top, left = place
     return pixels[top : top + size, left : left + size]
 
 
-def _planes(pixels: Pixels) -> Any:
+def _planes(pixels: Any) -> Any:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

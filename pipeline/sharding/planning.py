@@ -11,11 +11,12 @@ from typing import Any
 from pipeline import storage
 from pipeline.archive.catalog import read_brackets
 from pipeline.archive.overlap import Looked, Seen, compare, look_at, same_scene_pairs
-from pipeline.archive.scenes import scene_name, scenes_of
+from pipeline.archive.scenes import scenes_of
 from pipeline.bracket import Bracket
 from pipeline.digests import digest_of
 from pipeline.errors import BracketflowError, UsageError
 from pipeline.ledger import read_report
+from pipeline.models import ChosenModel
 from pipeline.patches import patches_path
 from pipeline.planning import (
     Settled,
@@ -29,6 +30,7 @@ from pipeline.planning import (
     stays_failed,
 )
 from pipeline.runs import Run, begin_rows
+from pipeline.sharding.compared import Compared, what_came
 from pipeline.sharding.cutting import reduced_size
 from pipeline.sharding.settings import ShardSettings, Split, shard_key
 from pipeline.sharding.split_table import write_split
@@ -39,7 +41,6 @@ from pipeline.standing_reader import standing_results
 from pipeline.work_options import WorkOptions
 
 __all__ = [
-    "Compared",
     "Place",
     "ShardPlan",
     "ShardRun",
@@ -50,24 +51,14 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """What came of the archives whose scenes must not occur."""
-
-    scenes: int
-    """Scenes of theirs that were looked at."""
-    dull: int
-    """Of these, those that show too little to be known again by."""
-    left_out: int
-    """Scenes of the source that were left out, for they occur there."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ShardRun(Run):
     """What a sharding run was asked to do; the destination is where the shards go."""
 
     settings: ShardSettings
     work: WorkOptions = field(default_factory=WorkOptions)
     without: tuple[str, ...] = ()
+    stage_one: ChosenModel | None = None
+    """What makes structure labels, see ``pipeline.pseudo_labels``."""
     compared: Compared | None = None
     """What came of ``without``, once it is known."""
 
@@ -79,7 +70,12 @@ class ShardRun(Run):
     @property
     def recipe(self) -> ShardRecipe:
         """What the workers need."""
-        return ShardRecipe(settings=self.settings, destination=self.destination, run_id=self.run_id)
+        return ShardRecipe(
+            settings=self.settings,
+            destination=self.destination,
+            run_id=self.run_id,
+            stage_one=self.stage_one,
+        )
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {
@@ -88,6 +84,7 @@ class ShardRun(Run):
             "settings_sha256": self.settings.sha256,
             "work": asdict(self.work),
             "without": list(self.without),
+            "stage_one": None if self.stage_one is None else self.stage_one.weights_sha256,
             "compared": None if self.compared is None else asdict(self.compared),
         }
 
@@ -168,7 +165,13 @@ class ShardPlan:
     def key(self, bracket: Bracket, place: Place | None) -> str:
         """The key of a bracket's patches; the scene is in it, for every patch bears its name."""
         named = "none" if place is None else f"{place.split or 'none'}/{place.scene}"
-        return shard_key(bracket, self.run.settings, named)
+        stage_one = self.run.stage_one
+        return shard_key(
+            bracket,
+            self.run.settings,
+            named,
+            None if stage_one is None else stage_one.weights_sha256,
+        )
 
 
 def check_shards(source: str, shards: str) -> None:
@@ -239,7 +242,7 @@ def make_shard_plan(
     standing = standing_results(run.destination)
     begin_rows(run, standing)
     return ShardPlan(
-        run=replace(run, compared=_compared(known, len(banned)) if known else None),
+        run=replace(run, compared=what_came(known, len(banned)) if known else None),
         found=found,
         places={
             bracket.id: Place(
@@ -275,13 +278,6 @@ def finish_shards(plan: ShardPlan) -> None:
         )
     check_splits((row["split"] for row in rows if row["split"] is not None), plan.run.settings)
     write_split(plan.run.destination, rows)
-
-
-def _compared(known: Sequence[Seen], left_out: int) -> Compared:
-    names = [(one.bracket.source, scene_name(one.bracket)) for one in known]
-    telling = {name for name, one in zip(names, known, strict=True) if one.telling}
-    scenes = len(set(names))
-    return Compared(scenes=scenes, dull=scenes - len(telling), left_out=left_out)
 
 
 def _too_small(bracket: Bracket, settings: ShardSettings) -> bool:

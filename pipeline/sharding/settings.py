@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
@@ -14,6 +14,7 @@ from pipeline.settings import AlignMode, file_stamp, hash_of
 __all__ = [
     "ALGORITHM_VERSION",
     "SPLITS",
+    "FollowRule",
     "PairRule",
     "SceneRule",
     "ShardSettings",
@@ -24,11 +25,15 @@ __all__ = [
 ALGORITHM_VERSION = 1
 """Raised by hand whenever the same brackets and settings give other patches."""
 
+_LINEAR_LABELS = "1"
+"""Raised by hand whenever linear labels come out differently; patches without them stay."""
+
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 PairRule = Literal["all", "under-over", "extreme"]
 SceneRule = Literal["name", "content"]
+FollowRule = Literal["none", "flow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,10 @@ class ShardSettings:
     """Register handheld brackets, or take the frames as they are."""
     max_side_px: int | None = None
     """Reduce frames by area to at most this long side before they are cut; None leaves them."""
+    aligned: FollowRule = "none"
+    """Whether a patch also holds its frames as the middle one's moment and place would have shown
+    them, followed by optical flow, with masks; self-supervised training takes its colours from
+    them. Exposure times that are missing are estimated from the pixels then."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -94,6 +103,7 @@ class ShardSettings:
             ("pair", self.pair, get_args(PairRule)),
             ("align", self.align, get_args(AlignMode)),
             ("scenes", self.scenes, get_args(SceneRule)),
+            ("aligned", self.aligned, get_args(FollowRule)),
         ):
             if text not in allowed:
                 raise _invalid(name, text, f"one of {', '.join(allowed)}")
@@ -107,23 +117,39 @@ class ShardSettings:
     @property
     def sha256(self) -> str:
         """Hash of all settings."""
-        return hash_of(asdict(self))
+        return hash_of(self._deciding())
+
+    def _deciding(self) -> dict[str, Any]:
+        """All settings, but those that came later only where they change something: what was cut
+        before them stands."""
+        settings = asdict(self)
+        if self.aligned == "none":
+            del settings["aligned"]
+        return settings
 
 
-def shard_key(bracket: Bracket, settings: ShardSettings, place: str) -> str:
+def shard_key(
+    bracket: Bracket, settings: ShardSettings, place: str, stage_one_sha256: str | None = None
+) -> str:
     """The key of a bracket's patches: the same key means the same bytes.
 
     Args:
         bracket: what is cut.
         settings: how.
         place: the scene and the split it is for, so that shares may change for the others alone.
+        stage_one_sha256: of the weights that make structure labels, if there are any.
     """
     splitting = ("validation_share", "test_share", "scenes")
-    cutting = {k: v for k, v in asdict(settings).items() if k not in splitting}
+    cutting = {k: v for k, v in settings._deciding().items() if k not in splitting}
+    label = [bracket.label_uri, bracket.label_kind, file_stamp(bracket.label_uri)]
+    if bracket.label_kind == "radiance":
+        label.append(_LINEAR_LABELS)
+    later = {} if stage_one_sha256 is None else {"stage_one": stage_one_sha256}
     return hash_of(
-        {
+        later
+        | {
             "inputs": bracket.fingerprint,
-            "label": [bracket.label_uri, bracket.label_kind, file_stamp(bracket.label_uri)],
+            "label": label,
             "settings": cutting,
             "place": place,
             "algorithm": ALGORITHM_VERSION,

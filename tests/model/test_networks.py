@@ -13,6 +13,9 @@ from model.networks import NETWORKS, build_network
 SMALL: dict[str, dict[str, Any]] = {
     "ufm": {"width": 0.05, "skips": True},
     "ufm_k": {"widths": [3, 4, 5, 6]},
+    "flexhdr": {"width": 4, "growth": 2, "layers": 2, "attention": False, "response": "srgb"},
+    "afunet": {"width": 4, "stages": 2, "depth": 2, "window": 4},
+    "ahdrnet": {"width": 4, "growth": 2, "layers": 2},
 }
 
 
@@ -57,6 +60,34 @@ def test_impossible_widths_are_refused(width: object) -> None:
 def test_impossible_options_are_refused(option: str, value: object) -> None:
     with pytest.raises(ValueError, match=option):
         build_network("ufm", {option: value})
+
+
+@pytest.mark.parametrize("name", ["flexhdr", "afunet", "ahdrnet"])
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "8", 10**9, None])
+def test_impossible_channels_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match="width must be a whole number"):
+        build_network(name, {"width": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value", "word"),
+    [
+        ("flexhdr", "flow", 1, "true or false"),
+        ("flexhdr", "response", "log", "gamma, srgb"),
+        ("flexhdr", "iterations", 0, "whole number"),
+        ("flexhdr", "reach_px", 0, "whole number"),
+        ("afunet", "width", 6, "multiple of 4"),
+        ("afunet", "window", 5, "of 2"),
+        ("afunet", "stages", 0, "whole number"),
+        ("ahdrnet", "layers", 0, "whole number"),
+        ("ahdrnet", "response", None, "gamma, srgb"),
+    ],
+)
+def test_impossible_options_of_radiance_networks_are_refused(
+    name: str, option: str, value: object, word: str
+) -> None:
+    with pytest.raises(ValueError, match=word):
+        build_network(name, {option: value})
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ def test_pixels_lie_little_endian_one_row_group_a_patch(tmp_path):
     uri = str(tmp_path / "p.parquet")
     write_patches([patch, replace(patch, index=1)], uri)
     table = pq.read_table(uri)
-    assert table.schema.names == PATCH_SCHEMA.names
+    # A column that came later is there only where it holds something.
+    assert table.schema.names == [name for name in PATCH_SCHEMA.names if name != "structure"]
     assert table["frames"][0].as_py() == patch.frames.astype("<u2").tobytes()
     assert pq.read_metadata(uri).num_row_groups == 2
 

@@ -17,8 +17,8 @@ from pipeline.ledger import Ledger, read_report
 from pipeline.patches import open_patches
 from pipeline.planning import Settled
 from pipeline.report.schema import make_row
+from pipeline.sharding.compared import Compared
 from pipeline.sharding.planning import (
-    Compared,
     ShardRun,
     check_shards,
     finish_shards,

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from pipeline.bracket import Bracket, Frame
 from pipeline.errors import UsageError
+from pipeline.settings import hash_of
 from pipeline.sharding.settings import ShardSettings, shard_key
 
 BRACKET = Bracket(frames=tuple(Frame(uri=f"/{k}.png", path=f"{k}.png") for k in "ab"), source="/")
@@ -25,6 +26,7 @@ OTHER = {
     "seed": 1,
     "align": "off",
     "max_side_px": 1000,
+    "aligned": "flow",
 }
 
 
@@ -43,6 +45,7 @@ OTHER = {
         {"seed": -1},
         {"max_side_px": 100},
         {"pair": "middle"},
+        {"aligned": "homography"},
         {"align": "on"},
         {"scenes": "guess"},
     ],
@@ -68,3 +71,9 @@ def test_the_key_knows_frames_place_and_label():
     touched = replace(BRACKET, frames=(replace(BRACKET.frames[0], size_bytes=5), BRACKET.frames[1]))
     keys = {shard_key(one, ShardSettings(), "p") for one in (BRACKET, labelled, touched)}
     assert len(keys | {shard_key(BRACKET, ShardSettings(), "q")}) == 4
+
+
+def test_what_was_cut_before_frames_could_be_followed_keeps_its_key():
+    settings = ShardSettings()
+    assert settings.sha256 != replace(settings, aligned="flow").sha256
+    assert settings.sha256 == hash_of({k: v for k, v in asdict(settings).items() if k != "aligned"})
