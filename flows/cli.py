@@ -104,8 +104,19 @@ def scan(
             "--check-pixels", help="Compare EXIF exposures with the brightness of the pixels."
         ),
     ] = False,
+    rescan: Annotated[
+        bool,
+        typer.Option(
+            "--rescan", help="Look into every folder again, not only where something changed."
+        ),
+    ] = False,
+    workers: Workers = None,
 ) -> None:
-    """Find the brackets of an archive and write them to a catalog (Parquet)."""
+    """Find the brackets of an archive and write them to a catalog (Parquet).
+
+    Where the catalog stands already, folders in which no file changed keep their rows. Large
+    archives are looked at by Ray's workers too.
+    """
     from flows.scan import scan_archive
     from flows.server import ready_server
 
@@ -113,7 +124,12 @@ def scan(
     check_source(storage.absolute(source))
     ready_server()
     summary = scan_archive(
-        storage.absolute(source), storage.absolute(str(out)), options, check=check_pixels
+        storage.absolute(source),
+        storage.absolute(str(out)),
+        options,
+        check=check_pixels,
+        rescan=rescan,
+        workers=PoolOptions(workers=workers).workers,
     )
     STDOUT.print(show.scan_table(summary))
     STDOUT.print(f"catalog: {out}", markup=False, soft_wrap=True)

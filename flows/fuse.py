@@ -103,7 +103,9 @@ def fuse_archive(
     )
     check_destination(run.source, run.destination)
     with hold(run.destination, run_id=run.run_id) as lease:
-        catalog_step(run.source, run.catalog_uri, options, skip=run.destination)
+        catalog_step(
+            run.source, run.catalog_uri, options, skip=run.destination, workers=pool.workers
+        )
         plan = plan_step(run)
         counts = Counts(found=plan.found)
         with ExitStack() as stack:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flows import show
 from flows.quantities import parse_bytes, parse_seconds
+from flows.terminal import Terminal
 from pipeline.archive.scan import LayoutName, ScanOptions
 from pipeline.archive.twins import TwinChoice
 from pipeline.pool import Device, PoolOptions
@@ -44,8 +44,8 @@ __all__ = [
 
 RECIPE_HELP = "Name of a recipe that ships (`bracketflow train --list`), or a TOML file."
 
-STDOUT = Console()
-STDERR = Console(stderr=True)
+STDOUT = Terminal()
+STDERR = Terminal(stderr=True)
 
 Source = Annotated[
     str,

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from prefect import get_run_logger
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from flows.terminal import Terminal
 from pipeline.report.schema import Row
 
 __all__ = [
@@ -37,8 +37,8 @@ __all__ = [
 _LOG_EVERY_S = 30.0
 
 
-def _console() -> Console:
-    return Console(stderr=True)
+def _console() -> Terminal:
+    return Terminal(stderr=True)
 
 
 class _Bar:
@@ -246,5 +246,5 @@ def run_log() -> Callable[[str], None]:
     logger = get_run_logger()
     if logger.isEnabledFor(logging.INFO):
         return logger.info
-    console = Console(stderr=True, markup=False, highlight=False)
+    console = Terminal(stderr=True, markup=False, highlight=False)
     return lambda line: console.print(line, soft_wrap=True)

@@ -121,7 +121,9 @@ def shard_archive(
     )
     check_shards(run.source, run.destination)
     with hold(run.destination, run_id=run.run_id) as lease:
-        catalog_step(run.source, run.catalog_uri, options, skip=run.destination)
+        catalog_step(
+            run.source, run.catalog_uri, options, skip=run.destination, workers=pool.workers
+        )
         plan = plan_step(run, options)
         counts = Counts(found=plan.found)
         with ExitStack() as stack:

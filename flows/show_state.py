@@ -34,7 +34,7 @@ def verdict_table(verdict: Verdict) -> Group:
         parts.append(Text("\nWhich", style="italic"))
         for finding in verdict.findings[:_LINES]:
             done = f" ({finding.done})" if finding.done else ""
-            parts.append(Text(f"{finding.code:<20}{_plain(finding.path)}{done}"))
+            parts.append(Text(f"{finding.code:<20}{finding.path}{done}"))
         left = sum(verdict.counts.values()) - len(verdict.findings[:_LINES])
         if left:
             parts.append(Text(f"... and {left:,} more; --out FILE.parquet gets them all."))
@@ -55,7 +55,7 @@ def quarantine_table(failed: Sequence[Failed], counts: Mapping[str, int]) -> Gro
         table.add_column(title, overflow="fold")
     for one in failed[:_LINES]:
         cells = (one.bracket_id[:8], one.frame_paths[0], one.stage or "-", one.code, one.message)
-        table.add_row(*(escape(_plain(cell)) for cell in cells))
+        table.add_row(*(escape(cell) for cell in cells))
     parts: list[Group | Table | Text] = [table]
     if len(failed) > _LINES:
         more = len(failed) - _LINES
@@ -75,11 +75,4 @@ def retried_table(retried: Retried) -> Group:
             ("failed again", f"{retried.quarantined:,}"),
             ("not found any more", f"{retried.gone:,}"),
         ],
-    )
-
-
-def _plain(text: str) -> str:
-    """Without control characters: a file's name must not steer the terminal."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.fault_points import fault_point
+from pipeline.plain_parquet import refuse_extensions
 from pipeline.segments import report_files, run_folder
 
 __all__ = ["Aliases", "read_aliases", "write_aliases"]
@@ -79,6 +80,7 @@ def read_aliases(destination: str) -> Aliases:
             continue
         with storage.open_file(uri) as handle:
             table = pa.ipc.open_file(io.BytesIO(handle.read())).read_all()
+        refuse_extensions(table.schema)
         digests.append(np.array(table["digest"].to_pylist(), "S16"))
         same_as.append(np.array(table["same_as"].to_pylist(), "S16"))
     # Of equal ones np.unique names the first: the last written, read backwards.

@@ -60,6 +60,10 @@ def read_error(uri: str, error: OSError) -> BracketflowError:
         return PhotoError("file-missing", f"{uri} vanished while it was read; restore the file.")
     if error.errno == errno.ENXIO:
         return PhotoError("format-unsupported", f"{uri} is a socket, not an image; mend the list.")
+    if error.errno == errno.EINVAL and is_local(uri):
+        return PhotoError(
+            "format-unsupported", f"{uri} is a file of the system's own, not an image; mend the list."
+        )
     if error.errno == errno.EIO and is_local(uri):
         return PhotoError(
             "file-unreadable", f"{uri} lies on a damaged part of its disk; restore it elsewhere."

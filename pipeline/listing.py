@@ -6,13 +6,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
+from typing import Literal
 
 from pipeline import stores
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.storage import file_system, is_local, local_path, printable, to_uri
 
-__all__ = ["FileInfo", "list_files"]
+__all__ = ["FileInfo", "list_files", "list_folder"]
+
+_LATEST_NS = 2**63 - 1  # a damaged clock wrote what is later, and no table holds it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,36 @@ def list_files(root: str, *, skip: str | None = None) -> Iterator[FileInfo]:
         yield from _list_local(local_path(root), local_path(skip) if skip else None)
         return
     yield from _list_remote(root, skip)
+
+
+def list_folder(folder: str) -> Iterator[FileInfo]:
+    """The files directly in a folder, as :func:`list_files` has them; none if it is no folder.
+
+    Raises:
+        InfrastructureError: as :func:`list_files`.
+    """
+    if not is_local(folder):
+        try:
+            yield from (file for file in list_files(folder) if "/" not in file.path)
+        except UsageError:  # a file, not a folder
+            return
+        return
+    path = str(local_path(folder))
+    here = _Folder(path, "", os.path.realpath(path), None, False)
+    try:
+        entries = _entries(here)
+    except OSError:
+        return
+    for entry in entries:
+        kind = _kind(entry)
+        is_link = kind == "link"
+        trouble = None
+        if is_link:
+            trouble = _trouble_with_link(entry.path, os.path.realpath(entry.path), here.real, here)
+        if trouble is not None:
+            yield here.entry(entry, "file-link", trouble)
+        elif kind == "file" or (is_link and os.path.isfile(entry.path)):
+            yield here.entry(entry)
 
 
 def _list_remote(root: str, skip: str | None) -> Iterator[FileInfo]:
@@ -94,6 +129,44 @@ class _Folder:
             folder = folder.above
         return False
 
+    def relative_to_root(self, name: str) -> str:
+        """Path of something in this folder."""
+        return f"{self.relative}/{name}" if self.relative else name
+
+    @cached_property
+    def _plain(self) -> tuple[str, str] | None:
+        """What comes before a plain name in its URI and path; None if the folder's is not plain."""
+        uri, relative = to_uri(self.path), printable(self.relative)
+        if uri.startswith("file://") or relative != self.relative:
+            return None
+        return uri.rstrip("/") + "/", relative and relative + "/"
+
+    def entry(
+        self, entry: os.DirEntry[str], code: str | None = None, message: str | None = None
+    ) -> FileInfo:
+        """The listing's line for something in this folder."""
+        size, mtime = 0, None
+        try:
+            facts = entry.stat()
+            size = facts.st_size
+            if abs(facts.st_mtime_ns) <= _LATEST_NS:
+                mtime = facts.st_mtime_ns
+        except OSError:
+            pass
+        name = entry.name
+        if self._plain is not None and name.isascii():  # as most are, and it is quick
+            uri, path = self._plain[0] + name, self._plain[1] + name
+        else:
+            uri, path = to_uri(entry.path), printable(self.relative_to_root(name))
+        return FileInfo(
+            uri=uri,
+            path=path,
+            size_bytes=size,
+            mtime_ns=mtime,
+            error_code=code,
+            error_message=message,
+        )
+
 
 def _list_local(root: Path, skip: Path | None) -> Iterator[FileInfo]:
     if not root.is_dir():
@@ -109,25 +182,28 @@ def _list_local(root: Path, skip: Path | None) -> Iterator[FileInfo]:
     # entered through links once at most, since links to links could name it without end.
     linked: set[str] = set()
     try:
-        stack = [(top, iter(sorted(os.listdir(top.path))))]
+        stack = [(top, _entries(top))]
     except OSError as error:
         raise UsageError("source-missing", f"Cannot list {root}: {error}.") from error
     while stack:
-        folder, names = stack[-1]
-        name = next(names, None)
-        if name is None:
+        folder, entries = stack[-1]
+        entry = next(entries, None)
+        if entry is None:
             stack.pop()
             continue
-        if name.startswith("."):
+        kind = _kind(entry)
+        if kind == "file":
+            yield folder.entry(entry)
             continue
-        path = os.path.join(folder.path, name)
-        relative = f"{folder.relative}/{name}" if folder.relative else name
-        is_link = os.path.islink(path)
-        real = os.path.realpath(path) if is_link else os.path.join(folder.real, name)
+        if kind == "other":
+            continue
+        path = entry.path
+        is_link = kind == "link"
+        real = os.path.realpath(path) if is_link else os.path.join(folder.real, entry.name)
         trouble = _trouble_with_link(path, real, real_root, folder) if is_link else None
-        if trouble is None and not os.path.isdir(path):
+        if trouble is None and is_link and not os.path.isdir(path):
             if os.path.isfile(path):
-                yield _entry(path, relative)
+                yield folder.entry(entry)
             continue
         if trouble is None and real == real_skip:
             continue
@@ -135,22 +211,42 @@ def _list_local(root: Path, skip: Path | None) -> Iterator[FileInfo]:
         if trouble is None and through_link and real in linked:
             trouble = f"{path} is reached through more than one link; remove all but one."
         if trouble is not None:
-            yield _entry(path, relative, "file-link", trouble)
+            yield folder.entry(entry, "file-link", trouble)
             continue
         if through_link:
             linked.add(real)
+        below = _Folder(path, folder.relative_to_root(entry.name), real, folder, through_link)
         try:
-            below = sorted(os.listdir(path))
+            stack.append((below, _entries(below)))
         except OSError as error:
-            yield _entry(
-                path,
-                relative,
+            yield folder.entry(
+                entry,
                 "file-unreadable",
                 f"{path} cannot be listed ({error.strerror}); grant read permission and scan "
                 "again.",
             )
-            continue
-        stack.append((_Folder(path, relative, real, folder, through_link), iter(below)))
+
+
+def _entries(folder: _Folder) -> Iterator[os.DirEntry[str]]:
+    """What lies in a folder, hidden things left out, sorted by name.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    with os.scandir(folder.path) as found:
+        return iter(sorted((e for e in found if e.name[0] != "."), key=attrgetter("name")))
+
+
+def _kind(entry: os.DirEntry[str]) -> Literal["file", "folder", "link", "other"]:
+    """What an entry is; the directory itself tells, so most need no look of their own."""
+    try:
+        if entry.is_file(follow_symlinks=False):
+            return "file"
+        if entry.is_dir(follow_symlinks=False):
+            return "folder"
+        return "link" if entry.is_symlink() else "other"
+    except OSError:
+        return "other"
 
 
 def _trouble_with_link(path: str, real: str, real_root: str, folder: _Folder) -> str | None:
@@ -162,21 +258,3 @@ def _trouble_with_link(path: str, real: str, real_root: str, folder: _Folder) ->
     if folder.is_below(real):
         return f"{path} is a link in a circle; remove it."
     return None
-
-
-def _entry(
-    path: str, relative: str, code: str | None = None, message: str | None = None
-) -> FileInfo:
-    try:
-        facts = os.stat(path)
-        size, mtime = facts.st_size, facts.st_mtime_ns
-    except OSError:
-        size, mtime = 0, None
-    return FileInfo(
-        uri=to_uri(path),
-        path=printable(relative),
-        size_bytes=size,
-        mtime_ns=mtime,
-        error_code=code,
-        error_message=message,
-    )

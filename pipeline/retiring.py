@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.archive.catalog_columns import catalog_paths
+from pipeline.archive.lists import ID
 from pipeline.contents import file_sha256
 from pipeline.digests import id_numbers, path_numbers
 from pipeline.errors import BracketflowError
@@ -34,6 +35,7 @@ from pipeline.report.schema import HIDDEN_FATES, Fate, Row
 from pipeline.runs import Counts
 from pipeline.segments import live_segments, open_segment, read_columns
 from pipeline.standing import FATES, STATUSES
+from pipeline.verifying.tree import is_inside
 
 __all__ = ["retire"]
 
@@ -189,14 +191,18 @@ def _is_gone(uri: str) -> bool:
 
 
 def _remove(row: Row, plan: Plan, place: int, now: _Now) -> None:
-    """Remove what is ours of a bracket that is no more: its result, unless another lies there."""
+    """Remove what is ours of a bracket that is no more: its result, unless another lies there.
+
+    A row is believed only where it speaks of a place for results: a report may have been edited.
+    """
     destination = plan.run.destination
-    for path in preview_paths(row["bracket_id"]) if row["preview_uri"] is not None else ():
+    ours = row["preview_uri"] is not None and ID.fullmatch(row["bracket_id"])
+    for path in preview_paths(row["bracket_id"]) if ours else ():
         storage.delete(storage.join(destination, *path.split("/")))
     path = row["result_path"]
-    if row["status"] != "fused" or path is None or not plan.standing.rows.stands[place]:
+    if row["status"] != "fused" or path is None or not is_inside(path):
         return
-    if np.isin(path_numbers([path]), now.written).any():
+    if not plan.standing.rows.stands[place] or np.isin(path_numbers([path]), now.written).any():
         return
     uri = storage.join(destination, *path.split("/"))
     if storage.is_file(uri) and file_sha256(uri) == row["result_sha256"]:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import InfrastructureError
+from pipeline.plain_parquet import open_plain
 from pipeline.report.schema import SCHEMA, Row
 
 __all__ = [
@@ -127,7 +128,7 @@ def open_segment(segment: Segment) -> Iterator[pq.ParquetFile]:
     Raises:
         FileNotFoundError: a compaction took it away; see :func:`unchanging`.
     """
-    with storage.open_file(segment.uri) as handle, pq.ParquetFile(handle) as file:
+    with storage.open_file(segment.uri) as handle, open_plain(handle) as file:
         yield file
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.images.jpeg import check_scans
 from pipeline.images.reading import Limits, read_header, read_photo
 from pipeline.storage import open_read
 
@@ -109,9 +110,11 @@ def _reduced_jpeg(uri: str, reduction: int) -> Thumbnail | None:
     }
     mode = next(modes[scale] for scale in modes if scale <= max(1, reduction))
     with open_read(uri) as handle:
-        data = np.frombuffer(handle.read(), np.uint8)
+        data = handle.read()
+    if not check_scans(data, uri):
+        return None
     try:
-        pixels = cv2.imdecode(data, mode)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error:
         return None
     if pixels is None:

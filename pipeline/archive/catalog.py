@@ -6,15 +6,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from itertools import islice
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.archive import lists
-from pipeline.bracket import Bracket, Frame
+from pipeline.archive.catalog_rows import (
+    CATALOG_KEY,
+    CATALOG_SCHEMA,
+    CATALOG_VERSION,
+    bracket_of,
+    in_row_groups,
+    tables_of,
+)
+from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
 from pipeline.fault_points import fault_point
 from pipeline.storage import exists, is_folder, open_atomic
@@ -22,6 +28,7 @@ from pipeline.storage import exists, is_folder, open_atomic
 __all__ = [
     "CATALOG_SCHEMA",
     "CATALOG_VERSION",
+    "SCAN_KEY",
     "bracket_of",
     "copy_catalog",
     "is_bracket_list",
@@ -30,56 +37,13 @@ __all__ = [
     "read_brackets",
     "read_catalog",
     "write_catalog",
+    "write_rows",
 ]
 
-CATALOG_VERSION = 1
-"""Raised whenever a column changes its meaning."""
+SCAN_KEY = b"bracketflow.scan"
+"""Of the file's metadata: how it was scanned."""
 
-_ROW_GROUP = 4096  # brackets held in memory at a time
 _COPY_BYTES = 8 << 20
-_KEY = b"bracketflow.catalog"
-
-
-def _field(name: str, kind: Any, about: str, *, unit: str = "", null: bool = True) -> Any:
-    metadata = {"description": about} | ({"unit": unit} if unit else {})
-    return pa.field(name, kind, nullable=null, metadata=metadata)
-
-
-_FRAME = pa.struct(
-    [
-        _field("uri", pa.string(), "where the photograph is", null=False),
-        _field("path", pa.string(), "path relative to the source, /-separated", null=False),
-        _field("size_bytes", pa.int64(), "size of the file", unit="B", null=False),
-        _field("mtime_ns", pa.int64(), "last change of the file since 1970", unit="ns"),
-        _field("width", pa.int32(), "upright width", unit="px"),
-        _field("height", pa.int32(), "upright height", unit="px"),
-        _field("exposure_time_s", pa.float64(), "exposure time", unit="s"),
-        _field("f_number", pa.float64(), "aperture, f-number"),
-        _field("iso", pa.float64(), "sensitivity, ISO"),
-        _field("captured_s", pa.float64(), "capture since 1970 in the camera's clock", unit="s"),
-        _field("ev", pa.float64(), "exposure, brighter is larger", unit="stop"),
-        _field("camera", pa.string(), "make, model and serial of the body"),
-        _field("twin_uri", pa.string(), "the same shot in another format, not fused"),
-    ]
-)
-CATALOG_SCHEMA = pa.schema(
-    [
-        _field("bracket_id", pa.string(), "hash of the frames' paths, 16 hex digits", null=False),
-        _field("kind", pa.string(), "bracket, or single: a frame of no bracket", null=False),
-        _field("source", pa.string(), "URI that was scanned", null=False),
-        _field("layout", pa.string(), "the layout that found it", null=False),
-        _field("reason", pa.string(), "why it was formed", null=False),
-        _field("confidence", pa.float64(), "how sure that is, 0..1", null=False),
-        _field("notes", pa.list_(pa.string()), "what lowered the confidence, and more", null=False),
-        _field("label_uri", pa.string(), "reference picture"),
-        _field("label_kind", pa.string(), "display (sRGB) or radiance (linear)"),
-        _field("error_code", pa.string(), "why it cannot be worked on"),
-        _field("error_message", pa.string(), "the same as a sentence, with the cure"),
-        _field("frames", pa.list_(_FRAME), "the frames, dark to bright", null=False),
-    ],
-    metadata={_KEY: str(CATALOG_VERSION).encode()},
-)
-"""Columns of the catalog; the fields' metadata hold descriptions and units."""
 
 
 def write_catalog(brackets: Iterable[Bracket], uri: str) -> int:
@@ -94,14 +58,29 @@ def write_catalog(brackets: Iterable[Bracket], uri: str) -> int:
         UsageError: ``destination-invalid``, a file stands there that is no catalog.
         InfrastructureError: ``disk-full`` or ``storage-failed``.
     """
+    return write_rows(tables_of(brackets), uri)
+
+
+def write_rows(tables: Iterable[pa.Table], uri: str, *, scan: bytes | None = None) -> int:
+    """As :func:`write_catalog`, from rows that :func:`rows_of` made.
+
+    The bytes depend on the rows and their order, not on the tables that they come in.
+
+    Args:
+        tables: any number of rows each.
+        uri: where the catalog goes.
+        scan: what the next scan compares itself with, see :mod:`pipeline.archive.older`.
+    """
     if exists(uri) and not is_catalog(uri):
         raise UsageError(
             "destination-invalid",
             f"{uri} exists and is no catalog of bracketflow; choose another name.",
         )
     fault_point("catalog.before")
+    more = {} if scan is None else {SCAN_KEY: scan}
+    schema = CATALOG_SCHEMA.with_metadata(CATALOG_SCHEMA.metadata | more)
     with open_atomic(uri) as handle:
-        rows = _write(brackets, handle)
+        rows = _write(tables, handle, schema)
     fault_point("catalog.after")
     return rows
 
@@ -137,7 +116,7 @@ def open_catalog(uri: str) -> Iterator[Any]:
                 "catalog-invalid",
                 f"{uri} is not a catalog; write one with `bracketflow scan SOURCE --out {uri}`.",
             )
-        version = int(table.schema_arrow.metadata[_KEY])
+        version = int(table.schema_arrow.metadata[CATALOG_KEY])
         if version > CATALOG_VERSION:
             raise UsageError(
                 "catalog-invalid",
@@ -176,58 +155,13 @@ def is_bracket_list(source: str) -> bool:
     return not is_folder(source)
 
 
-def _write(brackets: Iterable[Bracket], handle: IO[bytes]) -> int:
+def _write(tables: Iterable[pa.Table], handle: IO[bytes], schema: pa.Schema) -> int:
     rows = 0
-    waiting = iter(brackets)
-    with pq.ParquetWriter(handle, CATALOG_SCHEMA, compression="zstd") as writer:
-        while chunk := list(islice(waiting, _ROW_GROUP)):
-            table = pa.Table.from_pylist([_row(b) for b in chunk], schema=CATALOG_SCHEMA)
+    with pq.ParquetWriter(handle, schema, compression="zstd") as writer:
+        for table in in_row_groups(tables):
             writer.write_table(table)
-            rows += len(chunk)
+            rows += len(table)
     return rows
-
-
-def _row(bracket: Bracket) -> dict[str, Any]:
-    row = asdict(bracket)
-    row["bracket_id"] = row.pop("id")
-    row["reason"] = _text(bracket.reason)
-    row["notes"] = [_text(note) for note in bracket.notes]
-    if bracket.error_message is not None:
-        row["error_message"] = _text(bracket.error_message)
-    return row
-
-
-def _text(text: str) -> str:
-    """Text that may quote a file name whose bytes are not UTF-8, made fit for Parquet."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def bracket_of(row: dict[str, Any], uri: str) -> Bracket:
-    """The bracket of a row.
-
-    Raises:
-        UsageError: ``catalog-invalid``.
-    """
-    try:
-        return _bracket(row)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            "catalog-invalid",
-            f"{uri} is a damaged catalog ({error!r}); scan the archive again.",
-        ) from error
-
-
-def _bracket(row: dict[str, Any]) -> Bracket:
-    values = dict(row)
-    if not lists.ID.fullmatch(values["bracket_id"]):
-        # The id becomes part of paths: nothing but our own hash may stand there.
-        raise UsageError(
-            "catalog-invalid",
-            f"{values['bracket_id']!r} is no bracket id of a catalog; scan the archive again.",
-        )
-    frames = tuple(Frame(**frame) for frame in values.pop("frames"))
-    notes = tuple(values.pop("notes") or ())
-    return Bracket(frames=frames, notes=notes, id=values.pop("bracket_id"), **values)
 
 
 def is_catalog(uri: str) -> bool:
@@ -246,7 +180,7 @@ def is_catalog(uri: str) -> bool:
 
 
 def _has_key(table: Any) -> bool:
-    return _KEY in (table.schema_arrow.metadata or {})
+    return CATALOG_KEY in (table.schema_arrow.metadata or {})
 
 
 _open = lists.open_list

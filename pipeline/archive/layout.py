@@ -8,7 +8,8 @@ the rest to the next one; None means that the folder is not its own.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,9 @@ from pipeline.errors import PhotoError
 from pipeline.listing import FileInfo
 
 __all__ = ["Claim", "Folder", "Tools"]
+
+_AT_HAND_S = 0.001  # a header whose file lies in memory takes a fifth of it
+_PATIENCE_S = 0.05  # others use the machine too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,22 @@ class Folder:
     def parent_name(self) -> str:
         return posixpath.basename(self.parent_uri)
 
+    @property
+    def photographs(self) -> int:
+        """How many image files it holds, with its children."""
+        return sum(len(part.files) for part in (self, *self.children))
+
+    @property
+    def file_count(self) -> int:
+        """How many files of any kind it holds, with its children."""
+        return sum(len(part.files) + len(part.others) for part in (self, *self.children))
+
+    def everything(self) -> Iterator[FileInfo]:
+        """All files in it and its children."""
+        for part in (self, *self.children):
+            yield from part.files
+            yield from part.others
+
     def pictures(self) -> list[FileInfo]:
         """Display-referred images in natural order."""
         found = [file for file in self.files if extension(file.path) in DISPLAY_EXTENSIONS]
@@ -82,18 +102,27 @@ class Tools:
 
     ``read_header`` and ``thumbnail`` take a URI and raise :class:`PhotoError`; ``siblings`` lists
     the files of the folders of that name (case ignored) beside a folder. ``twins`` maps the URI
-    of a frame to its twin's.
+    of a frame to its twin's. ``near`` says that files mostly are at hand, as on a local disk.
     """
 
     read_header: Callable[[str], HeaderFacts]
     thumbnail: Callable[[str], Thumbnail]
     siblings: Callable[[Folder, str], Sequence[FileInfo]]
     pool: ThreadPoolExecutor
+    near: bool = False
     twins: Mapping[str, FileInfo] = field(default_factory=dict)
 
     def shots(self, files: Sequence[FileInfo]) -> list[Shot]:
         """Headers of the files, read side by side, in the order given."""
-        return list(self.pool.map(self._shot, files))
+        done: list[Shot] = []
+        if self.near:
+            # Where nothing is waited for, threads only take the interpreter from each other.
+            began = time.perf_counter()
+            for file in files:
+                done.append(self._shot(file))
+                if time.perf_counter() - began > _PATIENCE_S + _AT_HAND_S * len(done):
+                    break
+        return done + list(self.pool.map(self._shot, files[len(done) :]))
 
     def thumbnails(self, files: Sequence[FileInfo]) -> list[Thumbnail | None]:
         """Small pictures, None where a file cannot be decoded."""

@@ -28,10 +28,10 @@ from dataclasses import fields
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.bracket import Bracket, Frame, exposure_value
 from pipeline.errors import PhotoError, UsageError
+from pipeline.plain_parquet import open_plain
 from pipeline.storage import info, is_local, join, local_path, open_read, to_uri
 
 __all__ = ["ID", "damage", "open_list", "open_parquet", "parquet_rows", "read_list"]
@@ -91,7 +91,7 @@ def open_parquet(handle: IO[bytes], uri: str) -> Any:
         UsageError: ``catalog-invalid``.
     """
     try:
-        return pq.ParquetFile(handle)
+        return open_plain(handle)
     except (pa.ArrowException, OSError) as error:
         raise _invalid(
             uri, f"it is no Parquet file ({error})", "give a catalog or a list"

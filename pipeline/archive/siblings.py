@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from pipeline.archive.layout import Folder
-from pipeline.errors import UsageError
-from pipeline.listing import FileInfo, list_files
+from pipeline.archive.stamps import listing_digest
+from pipeline.listing import FileInfo, list_folder
 from pipeline.storage import join, names_in
 
 __all__ = ["Siblings"]
@@ -27,6 +27,7 @@ class Siblings:
         self._source = source
         self._names = lru_cache(maxsize=16)(self._list_names)
         self._files = lru_cache(maxsize=16)(self._list_files)
+        self._digest = lru_cache(maxsize=16)(lambda path: listing_digest(self._files(path)))
 
     def files(self, folder: Folder, relative: str) -> Sequence[FileInfo]:
         """The files directly in the folder at ``relative`` to the parent of ``folder``.
@@ -34,29 +35,32 @@ class Siblings:
         The last part of ``relative`` is matched without regard to case; nothing is returned for
         places outside the source, and for the source itself, whose neighbours are not ours.
         """
+        found = [self._files(path) for path in self._places(folder, relative)]
+        return found[0] if len(found) == 1 else tuple(file for files in found for file in files)
+
+    def digest(self, folder: Folder, relative: str) -> str:
+        """A hash over the listing of what :meth:`files` returns."""
+        return "".join(self._digest(path) for path in self._places(folder, relative))
+
+    def _places(self, folder: Folder, relative: str) -> Iterator[str]:
+        """Paths of the folders of that name, relative to the source."""
         if not folder.path:
-            return ()
+            return
         target = posixpath.normpath(posixpath.join(posixpath.dirname(folder.path), relative))
         if target.startswith((".", "/")):
-            return ()
+            return
         above, wanted = posixpath.split(target)
-        found: list[FileInfo] = []
-        for name in self._names(above):
-            if name.casefold() == wanted.casefold():
-                found += self._files(posixpath.join(above, name))
-        return tuple(found)
+        for name in self._names(above).get(wanted.casefold(), ()):
+            yield posixpath.join(above, name)
 
-    def _list_names(self, path: str) -> tuple[str, ...]:
-        names = names_in(join(self._source, path) if path else self._source)
-        return tuple(sorted(name for name in names if not name.startswith(".")))
+    def _list_names(self, path: str) -> Mapping[str, Sequence[str]]:
+        """Names in a folder, sorted, by what they are without regard to case."""
+        found: dict[str, list[str]] = {}
+        for name in names_in(join(self._source, path) if path else self._source):
+            if not name.startswith("."):
+                found.setdefault(name.casefold(), []).append(name)
+        return found
 
     def _list_files(self, path: str) -> tuple[FileInfo, ...]:
-        try:
-            listed = list(list_files(join(self._source, path)))
-        except UsageError:  # a file, not a folder
-            return ()
-        return tuple(
-            replace(file, path=posixpath.join(path, file.path))
-            for file in listed
-            if "/" not in file.path
-        )
+        listed = list_folder(join(self._source, path))
+        return tuple(replace(file, path=posixpath.join(path, file.path)) for file in listed)

@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.archive.catalog_rows import tables_of
+from pipeline.archive.layout import Folder
 from pipeline.archive.shot import extension
 from pipeline.bracket import Bracket
-from pipeline.listing import FileInfo
 
 __all__ = ["ScanSummary", "Tally", "summarize"]
 
@@ -44,31 +48,35 @@ class ScanSummary:
 
 
 class Tally:
-    """Counts along while brackets go by."""
+    """Counts along while folders and rows of the catalog go by."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._layouts: Counter[str] = Counter()
         self._ignored: Counter[str] = Counter()
+        self._photographs: int | None = None
 
-    def bracket(self, bracket: Bracket) -> None:
-        """Count a bracket or single."""
-        if bracket.kind == "bracket":
-            self._counts["brackets"] += 1
-            self._counts["frames"] += len(bracket.frames)
-            self._layouts[bracket.layout] += 1
-        else:
-            self._counts["singles"] += 1
-            self._counts["unreadable"] += bracket.error_code is not None
-        self._counts["twins"] += sum(frame.twin_uri is not None for frame in bracket.frames)
+    def folder(self, folder: Folder) -> None:
+        """Count the files of a folder whose rows will come."""
+        self._photographs = (self._photographs or 0) + folder.photographs
+        for part in (folder, *folder.children):
+            self._ignored.update(extension(file.path) for file in part.others)
 
-    def labels(self, count: int) -> None:
-        """Count files that are labels or their companions."""
-        self._counts["labels"] += count
-
-    def ignored(self, files: Iterable[FileInfo]) -> None:
-        """Count files that are no photographs."""
-        self._ignored.update(extension(file.path) for file in files)
+    def rows(self, table: pa.Table) -> None:
+        """Count brackets and singles."""
+        real = pc.equal(table["kind"], "bracket")
+        frames = table["frames"]
+        found = {
+            "brackets": pc.sum(real),
+            "frames": pc.sum(pc.list_value_length(frames.filter(real))),
+            "singles": pc.sum(pc.invert(real)),
+            "unreadable": pc.sum(pc.and_(pc.invert(real), pc.is_valid(table["error_code"]))),
+            "twins": pc.count(pc.struct_field(pc.list_flatten(frames), "twin_uri")),
+            "label_uris": pc.count(table["label_uri"]),
+        }
+        self._counts.update({name: number.as_py() or 0 for name, number in found.items()})
+        for entry in pc.value_counts(table["layout"].filter(real)).to_pylist():
+            self._layouts[entry["values"]] += entry["counts"]
 
     def unsettled(self, count: int) -> None:
         """Count image files of a folder that is still changing."""
@@ -77,14 +85,17 @@ class Tally:
     def summary(self) -> ScanSummary:
         """The counts so far."""
         counts = self._counts
+        used = sum(counts[name] for name in ("frames", "singles", "twins"))
+        # Every file is in a row or a label; without a listing only labels with a name are known.
+        labels = counts["label_uris"] if self._photographs is None else self._photographs - used
         return ScanSummary(
             brackets=counts["brackets"],
             frames=counts["frames"],
             singles=counts["singles"],
             unreadable=counts["unreadable"],
             twins=counts["twins"],
-            labels=counts["labels"],
-            photographs=sum(counts[name] for name in ("frames", "singles", "twins", "labels")),
+            labels=labels,
+            photographs=used + labels,
             unsettled=counts["unsettled"],
             by_layout=dict(sorted(self._layouts.items())),
             ignored=dict(sorted(self._ignored.items())),
@@ -94,7 +105,6 @@ class Tally:
 def summarize(brackets: Iterable[Bracket]) -> ScanSummary:
     """The summary of a catalog or list; what the scan ignored is not known to it."""
     tally = Tally()
-    for bracket in brackets:
-        tally.bracket(bracket)
-        tally.labels(bracket.label_uri is not None)
+    for table in tables_of(brackets):
+        tally.rows(table)
     return tally.summary()

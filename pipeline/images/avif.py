@@ -21,6 +21,7 @@ from pipeline.images.source import Source
 __all__ = ["boxes", "decode", "is_avif", "read_layout"]
 
 _MAX_META_BYTES = 1 << 22
+_MAX_BOXES = 1024  # of the file itself; a picture has a handful
 _BRANDS = (b"avif", b"avis")
 # (quarter turns anticlockwise, mirror axis) -> EXIF orientation; the turn comes first.
 _ORIENTATIONS: dict[tuple[int, int | None], int] = {
@@ -133,7 +134,9 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
         pixels: NDArray[Any] = imagecodecs.avif_decode(source.whole(), index=0)
     except imagecodecs.AvifError:
         covered = 0
-        while covered + 8 <= source.size_bytes:
+        for _ in range(_MAX_BOXES):
+            if covered + 8 > source.size_bytes:
+                break
             size = int.from_bytes(source.at(covered, 4), "big")
             if size == 0:
                 break
@@ -157,16 +160,18 @@ def _check_color(uri: str, coded: bytes) -> None:
 
 def _read_meta(source: Source) -> _Meta:
     offset = 0
-    while True:
+    for _ in range(_MAX_BOXES):
         head = source.at(offset, 8)
-        if len(head) < 8:
-            raise _truncated(source)
         size = int.from_bytes(head[:4], "big")
-        if head[4:] == b"meta":
+        if len(head) == 8 and head[4:] == b"meta":
             break
         if size < 8:
             raise _truncated(source)
         offset += size
+    else:
+        raise PhotoError(
+            "decode-failed", f"{source.uri} is an AVIF file without a readable header; restore it."
+        )
     content = source.at(offset + 12, min(size - 12, _MAX_META_BYTES))
     if len(content) < size - 12:
         raise _truncated(source)

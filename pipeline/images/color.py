@@ -186,7 +186,7 @@ def _cms(colors: NDArray[Any], profile: bytes, model: str) -> NDArray[Any]:
     return converted
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # a profile may have 16 MiB
 def _is_srgb(profile: bytes, model: str) -> bool:
     """Whether a profile leaves 8-bit colours as they are, to within one level."""
     if model == "cmyk":

@@ -69,13 +69,15 @@ class Directory:
     next_offset: int
     read_at: ReadAt
 
+    def size(self, tag: int) -> int:
+        """How many bytes a field claims to have, 0 where missing; nothing is read."""
+        entry = self.entries.get(tag)
+        return 0 if entry is None else _KINDS[entry.kind][0] * entry.values
+
     def raw(self, tag: int) -> bytes | None:
         """The bytes of a field's values, in the file's byte order; None where missing."""
-        entry = self.entries.get(tag)
-        if entry is None:
-            return None
-        size = _KINDS[entry.kind][0] * entry.values
-        if not 0 < size <= _MAX_VALUE_BYTES:
+        entry, size = self.entries.get(tag), self.size(tag)
+        if entry is None or not 0 < size <= _MAX_VALUE_BYTES:
             return None
         data = self.read_at(entry.offset, size)
         return data if len(data) == size else None
@@ -111,6 +113,8 @@ class Directory:
         if data is None or self.entries[tag].kind not in (2, 7):
             return None
         text = data.split(b"\0")[0].decode("utf-8", "replace")
+        if text.isprintable():  # as nearly always, and quick
+            return text.strip() or None
         return "".join(c for c in text if c.isprintable()).strip() or None
 
     def below(self, tag: int) -> Directory | None:

@@ -12,8 +12,9 @@ import io
 import re
 from dataclasses import dataclass, replace
 
+from pipeline.images.bracketnotes import read_note
 from pipeline.images.directories import Directory, ReadAt, read_directory, read_start
-from pipeline.images.makernote import BracketTags, read_bracket_tags
+from pipeline.images.makernote import BracketTags, read_bracket_tags, with_short_note
 
 __all__ = ["CameraFacts", "is_adobe_rgb", "read_facts", "with_bracket_tags"]
 
@@ -66,8 +67,12 @@ def read_facts(exif: bytes | None) -> CameraFacts:
         return CameraFacts()
     main, detail = directories
     facts = _facts(main, detail)
-    if _MAKER_NOTE in detail.entries:
-        return with_bracket_tags(facts, read_bracket_tags(io.BytesIO(exif), facts.make or ""))
+    if detail.raw(_MAKER_NOTE) is not None:
+        note, make = detail.entries[_MAKER_NOTE], facts.make or ""
+        tags = read_note(detail, make, note)
+        if tags is None:
+            tags = read_bracket_tags(io.BytesIO(with_short_note(exif, detail.order, note)), make)
+        return with_bracket_tags(facts, tags)
     return facts
 
 

@@ -40,6 +40,7 @@ _MAKER_NOTE, _USER_COMMENT, _INTEROPERABILITY_IFD = 37500, 37510, 40965
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 40962, 40963
 _THUMBNAIL, _THUMBNAIL_BYTES, _STRIPS, _STRIP_BYTES = 513, 514, 273, 279
 _MAX_FIELD_BYTES = 65_535
+_MAX_FIELDS_BYTES = 1 << 20  # thousands of fields may all name the same bytes
 _SHORT, _LONG = 3, 4
 # Description, make, model, resolution, software, date, artist, copyright.
 _DESCRIPTIVE = (270, 271, 272, 282, 283, 296, 306, 315, 316, 33432)
@@ -196,12 +197,15 @@ def _fields(
     cap: int = _MAX_FIELD_BYTES,
 ) -> list[Field]:
     found: list[Field] = []
+    room = _MAX_FIELDS_BYTES
     for tag in sorted(directory.entries):
         if tag in leave_out or (only is not None and tag not in only):
             continue
-        data = directory.raw(tag)
-        if data is not None and len(data) <= cap:
+        size = directory.size(tag)
+        data = directory.raw(tag) if size <= min(cap, room) else None
+        if data is not None:
             found.append((tag, directory.entries[tag].kind, data))
+            room -= size
     return found
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import imagecodecs
@@ -14,7 +15,7 @@ from pipeline.images.directories import ReadAt
 from pipeline.images.layout import ColorModel, Layout
 from pipeline.images.source import Source
 
-__all__ = ["decode", "read_layout", "segments"]
+__all__ = ["check_scans", "decode", "pixels_of", "read_layout", "segments"]
 
 _EXIF_PREFIX, _ICC_PREFIX = b"Exif\0\0", b"ICC_PROFILE\0"
 _APP1, _APP2, _SOS, _EOI = 0xE1, 0xE2, 0xDA, 0xD9
@@ -23,6 +24,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
 _WANTED = _FRAMES | {_APP1, _APP2}
 _MAX_SEGMENTS = 4096
+_MAX_SCANS = 100  # encoders write a dozen; each goes over all pixels, however few bytes it has
 _COLORS: dict[int, ColorModel] = {1: "grey", 3: "rgb", 4: "cmyk"}
 
 
@@ -110,10 +112,8 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
         imagecodecs.Jpeg8Error: the file is damaged.
     """
     data = source.whole()
-    _, scan = segments(source.at)
-    # libjpeg paints what is missing grey and only warns. Within a scan the byte FF is always
-    # stuffed, so the first end-of-image marker after its start is the image's own.
-    if scan < 0 or data.find(b"\xff\xd9", scan) < 0:
+    # libjpeg paints what is missing grey and only warns.
+    if not check_scans(data, source.uri):
         raise PhotoError(
             "decode-truncated",
             f"{source.uri} ends before its last pixel; copy it again from the camera or a backup.",
@@ -123,6 +123,36 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
     pixels: NDArray[Any] = imagecodecs.jpeg8_decode(data)
     # Adobe stores inks inverted, and everybody who writes CMYK JPEG follows.
     return (1 << layout.bits) - 1 - pixels if layout.color == "cmyk" else pixels
+
+
+def pixels_of(data: bytes) -> int:
+    """Width times height of a JPEG stream as its header claims, 0 where it has none."""
+    found, _ = segments(lambda offset, count: data[offset : offset + count])
+    frames = [part for marker, part in found if marker in _FRAMES and len(part) >= 5]
+    sizes = [struct.unpack_from(">HH", part, 1) for part in frames]
+    return max((height * width for height, width in sizes), default=0)
+
+
+def check_scans(data: bytes, uri: str) -> bool:
+    """Whether the scans of a JPEG file are there to their end.
+
+    Raises:
+        PhotoError: ``decode-failed``, so many that a decoder would be busy with them for minutes.
+    """
+    _, scan = segments(lambda offset, count: data[offset : offset + count])
+    # Within a scan the byte FF is always stuffed, so the first end-of-image marker after its
+    # start is the image's own.
+    end = data.find(b"\xff\xd9", scan) if scan >= 0 else -1
+    if end < 0:
+        return False
+    count = data.count(b"\xff\xda", scan, end)
+    if count > _MAX_SCANS:
+        raise PhotoError(
+            "decode-failed",
+            f"{uri} is a JPEG file of {count} scans, which no camera or editor writes; save it "
+            "anew if it is genuine.",
+        )
+    return True
 
 
 def _decode_strictly(data: bytes, *, grey: bool, uri: str) -> NDArray[Any]:

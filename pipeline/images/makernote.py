@@ -5,18 +5,26 @@ from __future__ import annotations
 
 import logging
 import re
+import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import exifread
 
-__all__ = ["BracketTags", "read_bracket_tags"]
+from pipeline.images.directories import Entry, Order
+
+__all__ = ["BracketTags", "canon_ev", "read_bracket_tags", "with_short_note"]
 
 # ExifRead logs damaged notes without naming the file; here they are simply missing.
 logging.getLogger("exifread").setLevel(logging.CRITICAL)
 
+_MAKER_NOTE = 37500
+_SHORT_NOTE = 64  # enough to tell which kind of note it is
 _MAKERS = ("canon", "nikon", "sony", "olympus", "om digital", "fujifilm")
 _SEQUENCE = re.compile(r"Sequence (\d+)")
+# A note of 64 KiB takes as many reads, since ExifRead fetches it byte by byte.
+_MAX_READS = 200_000
+_MAX_READ_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +36,52 @@ class BracketTags:
     sequence_number: int | None = None
 
 
+class _Metered:
+    """A file that ends after so many reads.
+
+    ExifRead believes in counts of 2^32 and follows directories that name each other; all it does
+    it does by reading.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._reads = 0
+        self._bytes = 0
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, count: int = -1) -> bytes:
+        data = self._file.read(min(count, _MAX_READ_BYTES) if count >= 0 else _MAX_READ_BYTES)
+        self._reads += 1
+        self._bytes += len(data)
+        if self._reads > _MAX_READS or self._bytes > _MAX_READ_BYTES:
+            raise EOFError("the note asks for more than any camera writes")
+        return data
+
+
+def with_short_note(exif: bytes, order: Order, note: Entry) -> bytes:
+    """An EXIF block that says its maker note is short, with all of its bytes still in place.
+
+    ExifRead lists the note byte by byte, which takes milliseconds, to look at the first few; what
+    it makes of the note it reads by the offsets that stand in it.
+
+    Args:
+        exif: the block.
+        order: its byte order.
+        note: the field of the maker note.
+    """
+    field = struct.pack(order + "HHI", _MAKER_NOTE, note.kind, note.values)
+    short = struct.pack(order + "HHI", _MAKER_NOTE, note.kind, min(note.values, _SHORT_NOTE))
+    return exif.replace(field, short, 1)
+
+
 def read_bracket_tags(file: BinaryIO, make: str) -> BracketTags:
     """The bracketing tags of an EXIF block or a RAW file; never raises."""
     if not make.lower().startswith(_MAKERS):
         return BracketTags()
     try:
-        found = exifread.process_file(file, details=True, extract_thumbnail=False)
+        metered = cast(BinaryIO, _Metered(file))
+        found = exifread.process_file(metered, details=True, extract_thumbnail=False)
     except Exception:  # a parser of undocumented bytes may fail in any way
         return BracketTags()
     notes = {
@@ -62,7 +110,7 @@ def _auto_bracket(notes: dict[str, Any]) -> bool | None:
 def _value_ev(notes: dict[str, Any]) -> float | None:
     canon = _first(notes.get("BracketValue"))
     if canon is not None:
-        return _canon_ev(int(canon))
+        return canon_ev(int(canon))
     nikon = _first(notes.get("AEBracketCompensationApplied"))
     return nikon if nikon is not None and abs(nikon) <= 20 else None
 
@@ -85,8 +133,11 @@ def _first(tag: Any) -> float | None:
         return None
 
 
-def _canon_ev(code: int) -> float | None:
-    """Canon counts 1/32 stops, but writes thirds as 0x0c and 0x14."""
+def canon_ev(code: int) -> float | None:
+    """Stops that a number of Canon's stands for, None if absurd.
+
+    Canon counts 1/32 stops, but writes thirds as 0x0c and 0x14.
+    """
     signed = code - 65_536 if code > 32_767 else code
     whole, part = divmod(abs(signed), 32)
     stops = whole + {0x0C: 1 / 3, 0x14: 2 / 3}.get(part, part / 32)

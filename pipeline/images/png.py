@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import imagecodecs
@@ -18,7 +19,9 @@ __all__ = ["SIGNATURE", "chunk", "decode", "read_layout"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_ICC_BYTES = 1 << 24
+_MAX_EXIF_BYTES = 1 << 22
 _MAX_CHUNKS = 1 << 20
+_MAX_HEADER_CHUNKS = 4096
 _TAIL_BYTES = 1 << 17
 # Colour type -> channels.
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -36,7 +39,7 @@ def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
     offset = len(SIGNATURE)
     for _ in range(_MAX_CHUNKS):
         head = source.at(offset, 8)
-        if len(head) < 8:
+        if len(head) < 8 or not head[4:].isalpha():
             return
         length = int.from_bytes(head[:4], "big")
         yield head[4:], offset + 8, length
@@ -59,16 +62,18 @@ def read_layout(source: Source) -> Layout:
         )
     channels = _CHANNELS[kind]
     exif = icc = None
-    for name, offset, length in _chunks(source):
+    for name, offset, length in islice(_chunks(source), _MAX_HEADER_CHUNKS):
         # A photograph's pixels are thousands of chunks; what matters stands before them.
         if name == b"IDAT":
             break
         if name == b"tRNS" and channels in (1, 3):
             channels += 1
         elif name == b"eXIf":
-            exif = source.at(offset, length)
+            exif = source.at(offset, length) if length <= _MAX_EXIF_BYTES else None
         elif name == b"iCCP":
-            icc = _inflate_profile(source.at(offset, length))
+            icc = _inflate_profile(source.at(offset, min(length, _MAX_ICC_BYTES)))
+    else:
+        raise _truncated(source)
     return Layout(
         format="png",
         width=int.from_bytes(head[8:12], "big"),

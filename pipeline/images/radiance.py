@@ -26,6 +26,7 @@ _RESOLUTION = re.compile(rb"-Y (\d{1,7}) \+X (\d{1,7})\n")
 _EXPOSURE = re.compile(rb"^EXPOSURE=\s*([-+.\deE]+)\s*$", re.MULTILINE)
 _MULTI_PART, _DEEP = 0x1000, 0x800
 _HALF_MAX = 65_504.0
+_LEAST_EXPOSURE = 1e-12
 
 
 def read_layout(source: Source) -> Layout:
@@ -63,6 +64,9 @@ def decode(source: Source, layout: Layout) -> NDArray[np.float32]:
     """
     if layout.format == "exr":
         return _decode_exr(source)
+    # Decoders make room for all pixels before they find that there are none.
+    if source.size_bytes < _least_bytes(layout.width, layout.height):
+        raise _truncated(source)
     try:
         pixels: NDArray[np.float32] = imagecodecs.rgbe_decode(source.whole())
     except imagecodecs.RgbeError as error:
@@ -73,6 +77,10 @@ def decode(source: Source, layout: Layout) -> NDArray[np.float32]:
     exposure = 1.0
     for text in _EXPOSURE.findall(head):
         exposure *= float(text)
+    if not _LEAST_EXPOSURE <= exposure <= 1 / _LEAST_EXPOSURE:
+        raise PhotoError(
+            "decode-failed", f"{source.uri} claims an EXPOSURE of {exposure:g}; restore it."
+        )
     return pixels if exposure == 1.0 else (pixels / np.float32(exposure)).astype(np.float32)
 
 
@@ -92,6 +100,13 @@ def encode_exr(pixels: NDArray[np.float32], bits: int) -> bytes:
     buffer = io.BytesIO()
     OpenEXR.File(header, {"RGB": np.ascontiguousarray(stored)}, num_threads=1).write(buffer)
     return buffer.getvalue()
+
+
+def _least_bytes(width: int, height: int) -> int:
+    """What the pixels of a Radiance file take at least: runs of 127 values, in four channels."""
+    if not 8 <= width <= 32_767:
+        return 4 * width * height
+    return (4 + 8 * -(-width // 127)) * height
 
 
 def _hdr_header(source: Source) -> tuple[bytes, re.Match[bytes]]:

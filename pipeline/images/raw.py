@@ -19,7 +19,7 @@ from pipeline.images import jpeg
 from pipeline.images.avif import boxes
 from pipeline.images.directories import Directory, read_directory, read_start
 from pipeline.images.exifblock import block_of, merged
-from pipeline.images.layout import Layout
+from pipeline.images.layout import Layout, check_size
 from pipeline.images.source import Source
 
 __all__ = ["RAF_MAGIC", "WhiteBalance", "decode", "is_cr3", "read_layout"]
@@ -80,7 +80,7 @@ def decode(
         (H, W, 3) uint16, and the multipliers that were used.
 
     Raises:
-        PhotoError: ``format-needs-extra``.
+        PhotoError: ``format-needs-extra``, ``image-too-large`` or ``decode-failed``.
         Exception: whatever rawpy raises on a damaged file.
     """
     try:
@@ -92,6 +92,9 @@ def decode(
             "pip install 'bracketflow[raw]'.",
         ) from None
     with rawpy.imread(io.BytesIO(source.whole())) as photograph:
+        # LibRaw has its own idea of where in the file the sensor's picture is.
+        sizes = photograph.sizes
+        check_size(source.uri, sizes.raw_width, sizes.raw_height, 3, source.limits)
         camera = [float(value) for value in photograph.camera_whitebalance]
         if not camera[0] > 0 or not camera[1] > 0 or not camera[2] > 0:
             camera = [float(value) for value in photograph.daylight_whitebalance]
@@ -106,6 +109,12 @@ def decode(
             no_auto_bright=True,
             # LibRaw would else lower the white level of a frame without bright pixels.
             adjust_maximum_thr=0.0,
+        )
+    if pixels.ndim == 3 and pixels.shape[2] == 1:  # a sensor without colour filters
+        pixels = np.repeat(pixels, 3, axis=2)
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise PhotoError(
+            "decode-failed", f"{source.uri} develops to {pixels.shape}, not to RGB; restore it."
         )
     return pixels, used
 

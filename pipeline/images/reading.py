@@ -35,6 +35,7 @@ _DECODERS = {
     "tiff": tiff.decode,
     "avif": avif.decode,
 }
+_FACTS = tuple(item.name for item in fields(CameraFacts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +110,8 @@ def read_photo(
         InfrastructureError: ``storage-failed``.
     """
     with open_source(uri, limits or Limits()) as source, _decoder_errors(uri):
+        layout = read_layout(source)  # before a file of gigabytes is read that is no image
         sha256 = sha256_of(source.whole())
-        layout = read_layout(source)
         header = _header(source, layout)
         if layout.format in ("hdr", "exr") or layout.color == "other":
             raise PhotoError(
@@ -155,13 +156,13 @@ def read_radiance(uri: str, limits: Limits | None = None) -> NDArray[np.float32]
         InfrastructureError: ``storage-failed``.
     """
     with open_source(uri, limits or Limits()) as source, _decoder_errors(uri):
-        source.whole()
         layout = read_layout(source)
         if layout.format not in ("hdr", "exr"):
             raise PhotoError(
                 "format-unsupported",
                 f"{uri} is a photograph, not linear light; give a Radiance .hdr or OpenEXR file.",
             )
+        source.whole()
         pixels = radiance.decode(source, layout)
         if pixels.shape != (layout.height, layout.width, 3):
             raise _damaged(uri, f"{pixels.shape} instead of {layout.height} x {layout.width}")
@@ -188,7 +189,7 @@ def _header(source: Source, layout: Layout) -> Header:
         bits=layout.bits,
         channels=layout.channels,
         notes=layout.notes,
-        **{item.name: getattr(facts, item.name) for item in fields(facts)},
+        **{name: getattr(facts, name) for name in _FACTS},
     )
 
 

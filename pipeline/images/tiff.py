@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from pipeline.errors import PhotoError
+from pipeline.images import jpeg
 from pipeline.images.directories import Directory, read_directory, read_start
 from pipeline.images.exifblock import block_of
 from pipeline.images.layout import ColorModel, Layout, check_size
@@ -33,6 +34,12 @@ _BASE = {"grey": 1, "rgb": 3, "cmyk": 4, "other": 3}
 _UNSIGNED, _FLOAT = 1, 3
 _YCBCR, _JPEG = 6, 7
 _STRAIGHT_ALPHA = 2
+_ROWS_PER_STRIP, _PLANES = 278, 284
+# None, LZW, JPEG, deflate twice, PackBits, LZMA, Zstandard. Others hold a picture of its own, of
+# any size and kind, which the caps would not see.
+_COMPRESSIONS = (1, 5, _JPEG, 8, 32_773, 32_946, 34_925, 34_926, 50_000)
+_MAX_PIECES = 1 << 17
+_BLOCK = 16  # JPEG pads to as much
 
 
 def first_directory(source: Source) -> Directory | None:
@@ -82,6 +89,12 @@ def read_layout(source: Source) -> Layout:
         raise PhotoError(
             "color-unsupported",
             f"{source.uri} is a TIFF file of colour model {photometric}; save it as RGB.",
+        )
+    if compression not in _COMPRESSIONS:
+        raise PhotoError(
+            "format-unsupported",
+            f"{source.uri} is a TIFF file of compression {compression}; save it with LZW, with "
+            "ZIP or without.",
         )
     bits = {int(value) for value in page.numbers(_BITS)} or {1}
     kinds = {int(value) for value in page.numbers(_SAMPLE_FORMAT)} or {_UNSIGNED}
@@ -133,6 +146,7 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
             "decode-truncated",
             f"{source.uri} ends before its last pixel; copy it again or restore it.",
         )
+    _check_pieces(source, page)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         first: Any = file.pages[0]
         pixels: NDArray[Any] = first.asarray()
@@ -168,3 +182,33 @@ def _ends_early(source: Source, page: Directory) -> bool:
         if starts in page.entries and not page.numbers(starts):
             return True
     return False
+
+
+def _check_pieces(source: Source, page: Directory) -> None:
+    """Refuse strips or tiles that are missing, too many, or hold more than their share.
+
+    Raises:
+        PhotoError: ``decode-failed``.
+    """
+    width, height = page.integer(_WIDTH), page.integer(_HEIGHT)
+    tiled = _TILE_WIDTH in page.entries
+    across, down = (_TILE_WIDTH, _TILE_HEIGHT) if tiled else (_WIDTH, _ROWS_PER_STRIP)
+    wide, high = page.integer(across) or width, page.integer(down) or height
+    high = high if tiled else min(high, height)
+    planes = page.integer(_SAMPLES, 1) if page.integer(_PLANES, 1) == 2 else 1
+    count = -(-width // wide) * -(-height // high) * planes
+    starts, sizes = (_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_STRIP_OFFSETS, _STRIP_COUNTS)
+    places = list(zip(page.numbers(starts), page.numbers(sizes), strict=False))
+    if count > _MAX_PIECES or len(places) < count or not all(size for _, size in places[:count]):
+        raise _damaged(source, f"{len(places)} of {count} strips or tiles")
+    if page.integer(_COMPRESSION, 1) == _JPEG:
+        room = (wide + _BLOCK) * (high + _BLOCK)
+        for start, size in places[:count]:
+            if jpeg.pixels_of(source.at(int(start), int(size))) > room:
+                raise _damaged(source, "a strip or tile holds a larger picture")
+
+
+def _damaged(source: Source, why: str) -> PhotoError:
+    return PhotoError(
+        "decode-failed", f"{source.uri} is a damaged TIFF file ({why}); restore it or save it anew."
+    )

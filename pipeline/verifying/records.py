@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc
-import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import PhotoError
+from pipeline.plain_parquet import open_plain, refuse_extensions
 from pipeline.segments import MANIFEST, REPORT, WRITING
 from pipeline.verifying.findings import Finding
 from pipeline.verifying.tree import Entry, Tree
@@ -99,7 +99,7 @@ def _read_aliases(tree: Tree, entry: Entry) -> None:
     with storage.open_read(tree.uri(entry.path)) as handle:
         data = handle.read()
     try:
-        pa.ipc.open_file(data).read_all()
+        refuse_extensions(pa.ipc.open_file(data).read_all().schema)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(tree, entry, error) from error
 
@@ -114,7 +114,7 @@ def _read_segment(tree: Tree, entry: Entry) -> None:
     uri = tree.uri(entry.path)
     with storage.open_read(uri) as handle:
         try:
-            file = pq.ParquetFile(handle)
+            file = open_plain(handle)
             if "bracket_id" not in file.schema_arrow.names:
                 raise _unreadable(tree, entry, "it holds no rows of a report")
             for _ in file.iter_batches():

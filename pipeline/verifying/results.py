@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.contents import fingerprint
 from pipeline.errors import PhotoError
 from pipeline.images.reading import read_header, read_photo, read_radiance
 from pipeline.naming import preview_paths
+from pipeline.plain_parquet import open_plain
 from pipeline.verifying.findings import Finding
 from pipeline.verifying.tree import Tree, is_inside
 
@@ -135,7 +135,7 @@ def _why_undecodable(uri: str, container: str | None, deep: bool) -> str | None:
 def _decode_patches(uri: str, deep: bool) -> None:
     try:
         with storage.open_read(uri) as handle:
-            file = pq.ParquetFile(handle, page_checksum_verification=True)
+            file = open_plain(handle, page_checksum_verification=True)
             for group in range(file.num_row_groups if deep else 0):
                 file.read_row_group(group)
     except (pa.ArrowException, OSError) as error:

@@ -237,3 +237,35 @@ def test_rows_are_newer_than_older_ones_though_the_clock_went_back(archive, tmp_
         archive.run(one)
     archive.run(one, status="quarantined", force=True)
     assert shown(tmp_path)["1.jpg"] == (2, "quarantined", None)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"result_path": "../precious.jpg"},
+        {"result_path": "results/../../precious.jpg"},
+        {"result_path": "catalog/precious.jpg"},
+        {"bracket_id": "../precious"},
+    ],
+    ids=str,
+)
+def test_a_planted_row_removes_nothing_outside_of_what_was_written(archive, tmp_path, planted):
+    stays = archive.bracket("a/1.jpg", "a/2.jpg")
+    archive.run(stays)
+    outside = [tmp_path / "precious.jpg", tmp_path / "out" / "catalog" / "precious.jpg"]
+    for path in outside:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"precious")
+    row = base_row(
+        archive.bracket("b/1.jpg", "b/2.jpg"), run_id="planted", worker="w", status="fused"
+    ) | {
+        "key": "0" * 64,
+        "result_path": "results/b.jpg",
+        "result_sha256": storage.sha256_of(b"precious"),
+        "preview_uri": "previews/b.jpg",
+    }
+    with Ledger(str(tmp_path / "out"), "planted", "w") as ledger:
+        ledger.append(row | planted)
+    archive.lose("b/1.jpg", "b/2.jpg")
+    assert archive.run(stays, prune=True).pruned == 1
+    assert all(path.read_bytes() == b"precious" for path in outside)
