@@ -207,4 +207,6 @@ def _best(cells: Mapping[str, _Cell], digits: int) -> tuple[str, ...]:
 
 def _markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
+    # A variant may have any name.
+    safe = [[cell.replace("|", "\\|") for cell in line] for line in (heads, rule, *lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in safe)

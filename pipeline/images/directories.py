@@ -107,6 +107,10 @@ class Directory:
         value = self.number(tag)
         return default if value is None else int(value)
 
+    def integers(self, tag: int) -> tuple[int, ...]:
+        """A field's values as whole numbers, without those that are not finite."""
+        return tuple(int(value) for value in self.numbers(tag) if math.isfinite(value))
+
     def text(self, tag: int) -> str | None:
         """A text field without padding; None where missing, empty or of another type."""
         data = self.raw(tag)

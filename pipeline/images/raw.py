@@ -21,6 +21,7 @@ from pipeline.images.directories import Directory, read_directory, read_start
 from pipeline.images.exifblock import block_of, merged
 from pipeline.images.layout import Layout, check_size
 from pipeline.images.source import Source
+from pipeline.images.tiff import ends_early, first_directory
 
 __all__ = ["RAF_MAGIC", "WhiteBalance", "decode", "is_cr3", "read_layout"]
 
@@ -28,6 +29,7 @@ WhiteBalance = tuple[float, float, float, float]
 """Multipliers of red, green, blue and second green."""
 
 RAF_MAGIC = b"FUJIFILMCCD-RAW "
+_DNG_VERSION = 50_706
 _SUB_IFDS, _WIDTH, _HEIGHT, _CROP_SIZE = 330, 256, 257, 50_720
 _PIXEL_WIDTH, _PIXEL_HEIGHT, _EXIF_IFD = 40_962, 40_963, 34_665
 _SRGB_GAMMA = (2.4, 12.92)
@@ -80,7 +82,8 @@ def decode(
         (H, W, 3) uint16, and the multipliers that were used.
 
     Raises:
-        PhotoError: ``format-needs-extra``, ``image-too-large`` or ``decode-failed``.
+        PhotoError: ``format-needs-extra``, ``decode-truncated``, ``image-too-large`` or
+            ``decode-failed``.
         Exception: whatever rawpy raises on a damaged file.
     """
     try:
@@ -91,6 +94,12 @@ def decode(
             f"{source.uri} is a RAW photograph; install the extra that reads them: "
             "pip install 'bracketflow[raw]'.",
         ) from None
+    if _dng_ends_early(source):
+        # LibRaw would take black for missing pixels, and guess at missing colours.
+        raise PhotoError(
+            "decode-truncated",
+            f"{source.uri} ends before its last pixel; copy it again or restore it.",
+        )
     with rawpy.imread(io.BytesIO(source.whole())) as photograph:
         # LibRaw has its own idea of where in the file the sensor's picture is.
         sizes = photograph.sizes
@@ -119,11 +128,26 @@ def decode(
     return pixels, used
 
 
+def _dng_ends_early(source: Source) -> bool:
+    """Whether a DNG lacks fields or pixels; other makers' directories say all sorts of things."""
+    main = first_directory(source)
+    if main is None or _DNG_VERSION not in main.entries:
+        return False
+    below = [
+        read_directory(source.at, main.order, offset) for offset in main.integers(_SUB_IFDS)[:16]
+    ]
+    return any(
+        part is None
+        or ends_early(source, part)
+        or any(one.offset + part.size(tag) > source.size_bytes for tag, one in part.entries.items())
+        for part in (main, *below)
+    )
+
+
 def _sensor_size(main: Directory) -> tuple[int, int]:
     """Of the largest image in the file, cropped as a DNG asks."""
     below = [
-        read_directory(main.read_at, main.order, int(offset))
-        for offset in main.numbers(_SUB_IFDS)[:16]
+        read_directory(main.read_at, main.order, offset) for offset in main.integers(_SUB_IFDS)[:16]
     ]
     following = read_directory(main.read_at, main.order, main.next_offset)
     sizes: list[tuple[int, int]] = []

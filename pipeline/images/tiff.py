@@ -18,7 +18,7 @@ from pipeline.images.exifblock import block_of
 from pipeline.images.layout import ColorModel, Layout, check_size
 from pipeline.images.source import Source
 
-__all__ = ["decode", "first_directory", "is_raw", "read_layout"]
+__all__ = ["decode", "ends_early", "first_directory", "is_raw", "read_layout"]
 
 # tifffile logs what it then raises, without the file's name.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -38,6 +38,7 @@ _ROWS_PER_STRIP, _PLANES = 278, 284
 # None, LZW, JPEG, deflate twice, PackBits, LZMA, Zstandard. Others hold a picture of its own, of
 # any size and kind, which the caps would not see.
 _COMPRESSIONS = (1, 5, _JPEG, 8, 32_773, 32_946, 34_925, 34_926, 50_000)
+_STRUCTURAL = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT)
 _MAX_PIECES = 1 << 17
 _BLOCK = 16  # JPEG pads to as much
 
@@ -58,8 +59,7 @@ def is_raw(source: Source) -> bool:
     if _DNG_VERSION in main.entries:
         return True
     below = [
-        read_directory(source.at, main.order, int(offset))
-        for offset in main.numbers(_SUB_IFDS)[:16]
+        read_directory(source.at, main.order, offset) for offset in main.integers(_SUB_IFDS)[:16]
     ]
     return any(
         directory.integer(_PHOTOMETRIC) in (_CFA, _LINEAR_RAW)
@@ -82,6 +82,12 @@ def read_layout(source: Source) -> Layout:
         raise PhotoError(
             code, f"{source.uri} is a TIFF file without a readable header; restore it."
         )
+    if any(tag in page.entries and not page.numbers(tag) for tag in _STRUCTURAL):
+        # A default in its place would make another picture of the same bytes.
+        raise PhotoError(
+            "decode-truncated",
+            f"{source.uri} ends before its header does; copy it again or restore it.",
+        )
     photometric = page.integer(_PHOTOMETRIC, -1)
     color = _COLORS.get(photometric, "other")
     compression = page.integer(_COMPRESSION, 1)
@@ -96,8 +102,8 @@ def read_layout(source: Source) -> Layout:
             f"{source.uri} is a TIFF file of compression {compression}; save it with LZW, with "
             "ZIP or without.",
         )
-    bits = {int(value) for value in page.numbers(_BITS)} or {1}
-    kinds = {int(value) for value in page.numbers(_SAMPLE_FORMAT)} or {_UNSIGNED}
+    bits = set(page.integers(_BITS)) or {1}
+    kinds = set(page.integers(_SAMPLE_FORMAT)) or {_UNSIGNED}
     kind, depth = min(kinds), min(bits)
     if len(bits) > 1 or len(kinds) > 1 or not _depth_is_known(kind, depth):
         raise PhotoError(
@@ -141,7 +147,7 @@ def decode(source: Source, layout: Layout) -> NDArray[Any]:
     """
     data = source.whole()
     page = first_directory(source)
-    if page is None or _ends_early(source, page):
+    if page is None or ends_early(source, page):
         raise PhotoError(
             "decode-truncated",
             f"{source.uri} ends before its last pixel; copy it again or restore it.",
@@ -174,7 +180,8 @@ def _depth_is_known(kind: int, bits: int) -> bool:
     return kind in (_UNSIGNED, 4) and 1 <= bits <= 16
 
 
-def _ends_early(source: Source, page: Directory) -> bool:
+def ends_early(source: Source, page: Directory) -> bool:
+    """Whether strips or tiles of a directory's picture lie behind the end of the file."""
     for starts, counts in ((_STRIP_OFFSETS, _STRIP_COUNTS), (_TILE_OFFSETS, _TILE_COUNTS)):
         ends = zip(page.numbers(starts), page.numbers(counts), strict=False)
         if any(start + count > source.size_bytes for start, count in ends):
@@ -198,13 +205,13 @@ def _check_pieces(source: Source, page: Directory) -> None:
     planes = page.integer(_SAMPLES, 1) if page.integer(_PLANES, 1) == 2 else 1
     count = -(-width // wide) * -(-height // high) * planes
     starts, sizes = (_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_STRIP_OFFSETS, _STRIP_COUNTS)
-    places = list(zip(page.numbers(starts), page.numbers(sizes), strict=False))
+    places = list(zip(page.integers(starts), page.integers(sizes), strict=False))
     if count > _MAX_PIECES or len(places) < count or not all(size for _, size in places[:count]):
         raise _damaged(source, f"{len(places)} of {count} strips or tiles")
     if page.integer(_COMPRESSION, 1) == _JPEG:
         room = (wide + _BLOCK) * (high + _BLOCK)
         for start, size in places[:count]:
-            if jpeg.pixels_of(source.at(int(start), int(size))) > room:
+            if jpeg.pixels_of(source.at(start, size)) > room:
                 raise _damaged(source, "a strip or tile holds a larger picture")
 
 

@@ -25,6 +25,9 @@ from pipeline.images.reading import Limits, read_header, read_photo, read_radian
 from pipeline.images.source import Source
 from pipeline.images.writing import encode_photo, encode_radiance
 from pipeline.storage import to_uri
+from tests.hostile.seeds import seeds
+
+SEEDS = {name: data for name, data in seeds().items() if not name.startswith(("exr", "hdr"))}
 
 
 def code_of(uri, reader=read_photo, **options):
@@ -70,6 +73,15 @@ def test_truncated_anywhere(put, scene8, scene16, kind):
         assert code in ("decode-truncated", "decode-failed"), part
     assert code_of(put(data[: len(data) // 2])) == "decode-truncated"
     assert code_of(put(data[: len(data) - 30])) == "decode-truncated"
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_a_picture_without_its_last_bytes_is_no_other_picture(put, kind):
+    data = SEEDS[kind]
+    whole = read_photo(put(data)).pixels
+    for missing in (1, 4, 9, 14, 30):
+        with contextlib.suppress(PhotoError):
+            np.testing.assert_array_equal(read_photo(put(data[:-missing])).pixels, whole)
 
 
 def test_a_jpeg_with_a_hole_at_its_end(put, scene8):
