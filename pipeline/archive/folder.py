@@ -17,6 +17,7 @@ from pipeline.archive.brightness import Thumbnail, exposures_of_one_view
 from pipeline.archive.layout import Claim, Folder, Tools
 from pipeline.archive.shot import RADIANCE_EXTENSIONS, Shot, extension, natural_key, single, stem
 from pipeline.bracket import Bracket
+from pipeline.errors import PhotoError
 from pipeline.listing import FileInfo
 
 __all__ = ["find", "find_among"]
@@ -43,7 +44,7 @@ def find_among(
     radiance = [shot for shot in shots if extension(shot.path) in RADIANCE_EXTENSIONS]
     pictures = [shot for shot in shots if extension(shot.path) not in RADIANCE_EXTENSIONS]
     frames = range(max(2, min_frames), max_frames + 1)
-    small: dict[str, Thumbnail | None] = {}
+    small: dict[str, Thumbnail | PhotoError] = {}
     brackets: list[Bracket] = []
     left = pictures
     for level in _LEVELS:
@@ -61,6 +62,7 @@ def find_among(
         label = radiance.pop().file
         brackets = [replace(brackets[0], label_uri=label.uri, label_kind="radiance")]
         labels = (label,)
+    left = [_told(shot, small.get(shot.file.uri)) for shot in left]
     alone = sorted([*left, *radiance], key=lambda shot: shot.path)
     singles = [single(shot, source=folder.source, layout="folder", reason=reason) for shot in alone]
     return Claim(brackets=(*brackets, *singles), labels=labels)
@@ -85,7 +87,7 @@ def _bracket(
     folder: Folder,
     tools: Tools,
     frames: range,
-    small: dict[str, Thumbnail | None],
+    small: dict[str, Thumbnail | PhotoError],
 ) -> Bracket | None:
     """The bracket that the pictures of one part make, or None."""
     if len(part) not in frames:
@@ -96,7 +98,7 @@ def _bracket(
     unseen = [shot.file for shot in whole if shot.file.uri not in small]
     small.update(zip((f.uri for f in unseen), tools.thumbnails(unseen), strict=True))
     seen = [(shot, small[shot.file.uri]) for shot in whole]
-    good = [(shot, picture) for shot, picture in seen if picture is not None]
+    good = [(shot, picture) for shot, picture in seen if not isinstance(picture, PhotoError)]
     if not exposures_of_one_view([picture for _, picture in good]):
         return None
     good.sort(key=lambda pair: (float(pair[1].mean()), natural_key(pair[0].path)))
@@ -117,6 +119,13 @@ def _bracket(
         confidence=_CONFIDENCE if len(families) == 1 else round(_CONFIDENCE - 0.05, 2),
         notes=tuple(notes),
     )
+
+
+def _told(shot: Shot, picture: Thumbnail | PhotoError | None) -> Shot:
+    """The shot with what was found out about its pixels: its header alone looked well."""
+    if shot.error_code is not None or not isinstance(picture, PhotoError):
+        return shot
+    return replace(shot, error_code=picture.code, error_message=picture.message)
 
 
 def take_whole(folder: Folder, tools: Tools) -> Claim:

@@ -124,15 +124,15 @@ class Tools:
                     break
         return done + list(self.pool.map(self._shot, files[len(done) :]))
 
-    def thumbnails(self, files: Sequence[FileInfo]) -> list[Thumbnail | None]:
-        """Small pictures, None where a file cannot be decoded."""
+    def thumbnails(self, files: Sequence[FileInfo]) -> list[Thumbnail | PhotoError]:
+        """Small pictures, or why a file cannot be decoded."""
         return list(self.pool.map(self._small, files))
 
     def by_brightness(self, shots: Sequence[Shot]) -> tuple[list[Shot], list[str]]:
         """Dark to bright by mean luminance, and notes; in natural order where one is unreadable."""
         named = sorted(shots, key=lambda shot: natural_key(shot.path))
         small = self.thumbnails([shot.file for shot in named])
-        means = [float(picture.mean()) for picture in small if picture is not None]
+        means = [float(picture.mean()) for picture in small if not isinstance(picture, PhotoError)]
         if len(means) < len(named):
             return named, ["in order of the file names, since not every frame can be decoded"]
         order = sorted(range(len(named)), key=lambda index: means[index])
@@ -145,10 +145,10 @@ class Tools:
             return shot
         return replace(shot, twin_uri=twin.uri)
 
-    def _small(self, file: FileInfo) -> Thumbnail | None:
+    def _small(self, file: FileInfo) -> Thumbnail | PhotoError:
         if file.error_code is not None:
-            return None
+            return PhotoError(file.error_code, file.error_message or "")
         try:
             return self.thumbnail(file.uri)
-        except PhotoError:
-            return None
+        except PhotoError as error:
+            return error

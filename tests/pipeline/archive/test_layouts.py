@@ -270,3 +270,15 @@ def test_a_broken_frame_stays_in_its_bracket(tmp_path: Path) -> None:
     assert sorted(names(bracket)) == ["img1.png", "img2.png", "img3.png"]
     assert "img2.png cannot be read" in bracket.notes
     assert [b.error_code for b in result.brackets if b.kind == "single"] == ["format-unsupported"]
+
+
+def test_a_picture_whose_pixels_are_damaged_is_told_by_its_code(tmp_path: Path) -> None:
+    write(tmp_path / "room", {"dark.png": -2, "bright.png": 2, "middle.png": 0})
+    path = tmp_path / "room/middle.png"
+    path.write_bytes(path.read_bytes()[:-300])  # its header is whole
+    result = found(tmp_path)
+    assert sorted(names(brackets_of(result)[0])) == ["bright.png", "dark.png"]
+    (single,) = (bracket for bracket in result.brackets if bracket.kind == "single")
+    assert single.error_code == "decode-truncated"
+    assert single.error_message is not None
+    assert "middle.png" in single.error_message
