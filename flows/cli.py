@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows import (
+    dynamic_cli,
     fuse_cli,
     quarantine_cli,
     render_cli,
@@ -196,6 +197,7 @@ app.add_typer(fuse_cli.app)
 app.add_typer(shard_cli.app)
 app.add_typer(training_cli.app)
 app.add_typer(render_cli.app)
+app.add_typer(dynamic_cli.app)
 app.add_typer(verify_cli.app)
 app.add_typer(quarantine_cli.app)
 

@@ -12,6 +12,7 @@ from flows import show
 from flows.options import (
     STDOUT,
     Align,
+    AlignToFuse,
     BracketTimeout,
     Destination,
     DeviceChoice,
@@ -54,15 +55,30 @@ app = typer.Typer()
     "  bracketflow fuse catalog.parquet s3://bucket/fused --format tiff --bits 16\n\n"
     "  bracketflow fuse /photos /fused --name '{folder}_{stem}' --workers 8\n\n"
     "  bracketflow fuse /photos /fused --model training/ufm/weights.safetensors\n\n"
+    "  bracketflow fuse /photos /radiance --model merge      (OpenEXR, and a JPEG beside it)\n\n"
+    "  bracketflow fuse /photos /radiance --model merge --format exr --bits 32\n\n"
     "Running the same command again continues where it was, or does nothing."
 )
 def fuse(
     source: Source,
     destination: Destination,
     model: Model = FuseSettings.model,
-    align: Align = FuseSettings.align,
+    align: AlignToFuse = FuseSettings.align,
+    reference: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Which frame's moment a radiance shows, counted from 1, dark to bright; the "
+            "middle one by default. For models that make radiance.",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[  # noqa: A002 - the word users know
-        OutputFormat, typer.Option(help="Container of the results.")
+        OutputFormat,
+        typer.Option(
+            help="Container of the results. Radiance is always OpenEXR: this is then the format "
+            "of the tone-mapped picture beside it, and exr leaves that out."
+        ),
     ] = FuseSettings.format,
     bits: Annotated[
         int | None,
@@ -113,6 +129,7 @@ def fuse(
         quality=quality,
         name=name,
         previews=previews,
+        reference=reference,
     )
     options = scan_options(layout, twins, settle)
     pool = pool_options(
@@ -127,7 +144,7 @@ def fuse(
     source, destination = storage.absolute(source), storage.absolute(destination)
     check_source(source)
     check_destination(source, destination)
-    find_model(settings.model)  # before anything starts
+    settings.output_of(find_model(settings.model).card)  # before anything starts
     if dry_run:
         from pipeline.estimates import estimate_run
 
@@ -154,7 +171,7 @@ def score(
         str, typer.Argument(help="Folder with the results of any tool.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("scores"),
-    align: Align = FuseSettings.align,
+    align: Align = "auto",
     layout: Layout = "auto",
     workers: Workers = None,
     threads: Threads = None,

@@ -14,13 +14,14 @@ from pipeline.archive.scan import LayoutName, ScanOptions
 from pipeline.archive.twins import TwinChoice
 from pipeline.pool import Device, PoolOptions
 from pipeline.runs import FailureBudget, Outcome
-from pipeline.settings import AlignMode
+from pipeline.settings import AlignMode, FuseAlign
 
 __all__ = [
     "RECIPE_HELP",
     "STDERR",
     "STDOUT",
     "Align",
+    "AlignToFuse",
     "BracketTimeout",
     "Destination",
     "DeviceChoice",
@@ -70,13 +71,22 @@ Written = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="Model to fuse with, see `bracketflow models`; or path or URI of a weights file of "
-        "your own (.safetensors), as `bracketflow train` writes it."
+        help="Model to fuse with, see `bracketflow models`; path or URI of a weights file of "
+        "your own (.safetensors), as `bracketflow train` writes it; or auto, which chooses for "
+        "each bracket by what moved in it, and says why in the report."
     ),
 ]
 Align = Annotated[
     AlignMode,
     typer.Option(help="auto registers handheld brackets; off takes the frames as they are."),
+]
+AlignToFuse = Annotated[
+    FuseAlign,
+    typer.Option(
+        help="register lays handheld brackets on each other as a whole; flow also follows what "
+        "moves by itself; off takes the frames as they are. auto registers, and follows where "
+        "something moved for merge (and for --model auto)."
+    ),
 ]
 Layout = Annotated[LayoutName, typer.Option(help="How the archive is laid out.")]
 Twins = Annotated[TwinChoice, typer.Option(help="Of a RAW+JPEG pair, which one is used.")]

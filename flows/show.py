@@ -35,6 +35,14 @@ __all__ = [
 ]
 
 
+_OF_RADIANCE = (
+    ("mef_ssim_preview", "mean MEF-SSIM", "{:.4f} (of the tone-mapped pictures)"),
+    ("ghost_share", "ghosts", "{:.2%} of the well exposed pixels in the mean"),
+    ("psnr_mu_db", "mean PSNR-mu", "{:.2f} dB against ground truth"),
+)
+"""Mean of a column, what it is called, and its form."""
+
+
 def pairs(title: str, rows: Sequence[tuple[str, str]]) -> Group:
     """A title and a line for each name and value."""
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -79,8 +87,15 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
         if n
     ]
     if fused != "sharded":
-        shown = "- (nothing new)" if mean is None else f"{mean:.4f} (this run's)"
-        rows.append(("mean MEF-SSIM", shown))
+        of_radiance = outcome.radiance_means
+        if mean is not None or not of_radiance:
+            shown = "- (nothing new)" if mean is None else f"{mean:.4f} (this run's)"
+            rows.append(("mean MEF-SSIM", shown))
+        rows += [
+            (what, form.format(of_radiance[name]))
+            for name, what, form in _OF_RADIANCE
+            if name in of_radiance
+        ]
     parts: list[Group | Text] = [pairs(f"Run {outcome.run_id}", rows)]
     if counts.codes:
         failures = [

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.show import pairs
+from flows.terminal import one_line
 from pipeline.errors import CODES
 from pipeline.verifying.findings import MEANINGS
 
@@ -34,7 +35,7 @@ def verdict_table(verdict: Verdict) -> Group:
         parts.append(Text("\nWhich", style="italic"))
         for finding in verdict.findings[:_LINES]:
             done = f" ({finding.done})" if finding.done else ""
-            parts.append(Text(f"{finding.code:<20}{finding.path}{done}"))
+            parts.append(Text(f"{finding.code:<20}{one_line(finding.path)}{done}"))
         left = sum(verdict.counts.values()) - len(verdict.findings[:_LINES])
         if left:
             parts.append(Text(f"... and {left:,} more; --out FILE.parquet gets them all."))
@@ -55,7 +56,7 @@ def quarantine_table(failed: Sequence[Failed], counts: Mapping[str, int]) -> Gro
         table.add_column(title, overflow="fold")
     for one in failed[:_LINES]:
         cells = (one.bracket_id[:8], one.frame_paths[0], one.stage or "-", one.code, one.message)
-        table.add_row(*(escape(cell) for cell in cells))
+        table.add_row(*(escape(one_line(cell)) for cell in cells))
     parts: list[Group | Table | Text] = [table]
     if len(failed) > _LINES:
         more = len(failed) - _LINES

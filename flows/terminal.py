@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-__all__ = ["Terminal"]
+__all__ = ["Terminal", "one_line"]
 
 
 class Terminal(Console):
@@ -27,6 +27,13 @@ class Terminal(Console):
                 yield segment
             else:
                 yield segment._replace(text=_plain(segment.text))
+
+
+def one_line(text: str) -> str:
+    """A name or message as it may stand in a line of its own: with no line of its own in it."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if c in "\n\r\v\f\x85\u2028\u2029" else c for c in text
+    )
 
 
 def _plain(text: str) -> str:

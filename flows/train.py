@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.demo import make_archive_step
+from flows.dynamic import dynamic_archive
 from flows.progress import TrainProgress, run_log
 from flows.shard import shard_archive
 from pipeline import storage
@@ -108,6 +109,9 @@ def generated_shards(out: str, data: DataSettings) -> str:
     """
     archive, shards = storage.join(out, "archive"), storage.join(out, "shards")
     wanted = data.generate
+    if wanted.dynamic is not None:
+        shard_archive(dynamic_archive(archive, wanted.dynamic).folder, shards, data.shard)
+        return shards
     plan = ArchivePlan(seed=wanted.seed, megapixels=wanted.megapixels, broken_index=None)
     make_archive_step(archive, brackets=wanted.brackets, plan=plan, log=run_log())
     shard_archive(archive, shards, data.shard)

@@ -75,6 +75,10 @@ class HdrObjective:
         network = self._trained.hdr
         return network.min_frames, network.max_frames
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("times_s", *self._trained.terms.needs)
+
     def step(self, batch: Batch) -> Step:
         """The weighted sum of the loss's terms; ``parts`` holds each of them unweighted."""
         _check(batch, self._trained.terms.needs)

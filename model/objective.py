@@ -34,12 +34,16 @@ class Objective(Protocol):
     device, puts a data-parallel wrapper or a running mean of it in its place, and switches it
     between training and evaluation; every method works with whatever stands there. ``headline``
     names the figure of :meth:`evaluate` that decides which weights are best. ``least_px`` is the
-    least side P of a patch that :meth:`step` and :meth:`evaluate` can do with.
+    least side P of a patch that :meth:`step` and :meth:`evaluate` can do with. ``needs`` names the
+    keys that a batch must have besides ``frames``.
     """
 
     network: nn.Module
     headline: str
     least_px: int
+
+    @property
+    def needs(self) -> tuple[str, ...]: ...
 
     @property
     def frames(self) -> tuple[int, int | None]:

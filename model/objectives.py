@@ -41,6 +41,7 @@ class FusionObjective:
 
     headline = "gray_ms3"
     least_px = LEAST_PX  # of the headline; every loss can do with less, or with the same
+    needs: tuple[str, ...] = ()
 
     def __init__(self, network: FusionNetwork, terms: FusionTerms) -> None:
         self.network: nn.Module = _Trained(network, terms)

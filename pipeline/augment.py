@@ -11,15 +11,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from pipeline.crops import centre_cut, draw_cut, side_of
 from pipeline.images.color import linear_to_srgb, srgb_to_linear
 
-__all__ = ["AugmentSettings", "add_noise", "augment", "choose_frames", "plain"]
+__all__ = [
+    "AugmentSettings",
+    "add_noise",
+    "as_floats",
+    "augment",
+    "choose_frames",
+    "plain",
+]
 
 PatchFrames = NDArray[np.uint8] | NDArray[np.uint16]
 Float = NDArray[np.float32]
@@ -60,6 +69,17 @@ class AugmentSettings:
     jpeg_probability: float = 0.0
     jpeg_quality: tuple[int, int] = (70, 98)
     """Quality of JPEG compression (1..100), the same for all frames; 16-bit frames become 8-bit."""
+
+    @property
+    def bending(self) -> tuple[str, ...]:
+        """What is switched on that parts frames from their light: exposure times and linear labels
+        do not hold afterwards."""
+        found = [
+            f"{name}_probability"
+            for name in ("tone", "gain", "jpeg")
+            if getattr(self, f"{name}_probability") > 0
+        ]
+        return (*found, *(["scale"] if self.scale != (1, 1) else []))
 
     def __post_init__(self) -> None:
         for name in ("tone", "gain", "noise", "jpeg"):
@@ -108,19 +128,13 @@ def augment(
         ValueError: the patch has fewer than k frames, or is smaller than the crop.
     """
     chosen = choose_frames(len(patch_frames), times_s, k, settings.min_span, rng)
-    side = _checked_side(patch_frames, crop_px)
+    side = side_of(patch_frames.shape[-1], crop_px)
     frames = patch_frames[chosen]
     if settings.scale != (1, 1):
         if crop_px is None:
             raise ValueError(f"augment.scale {settings.scale} needs a data.crop_px")
         frames = _reduced(frames, float(np.exp(rng.uniform(*np.log(settings.scale)))), side)
-    top, left = (int(rng.integers(size - side + 1)) for size in frames.shape[2:])
-    frames = frames[..., top : top + side, left : left + side]
-    if settings.flips:
-        turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-        frames = np.rot90(frames, turns, (2, 3))
-        frames = frames[..., ::-1] if mirrored else frames
-    floats = _floats(frames)
+    floats = as_floats(draw_cut(frames.shape[-1], side, rng, flips=settings.flips)(frames))
     if rng.random() < settings.tone_probability:
         floats = _toned(floats, settings, rng)
     if rng.random() < settings.gain_probability:
@@ -141,9 +155,7 @@ def plain(patch_frames: PatchFrames, k: int, *, crop_px: int | None = None) -> F
     count = len(patch_frames)
     _check_count(count, k)
     chosen = np.linspace(0, count - 1, k).round().astype(np.intp)
-    side = _checked_side(patch_frames, crop_px)
-    top, left = ((size - side) // 2 for size in patch_frames.shape[2:])
-    return _floats(patch_frames[chosen, :, top : top + side, left : left + side])
+    return as_floats(centre_cut(patch_frames.shape[-1], crop_px)(patch_frames[chosen]))
 
 
 def choose_frames(
@@ -180,13 +192,6 @@ def _check_count(count: int, k: int) -> None:
         raise ValueError(f"a patch of {count} frames cannot give {k}")
 
 
-def _checked_side(frames: PatchFrames, crop_px: int | None) -> int:
-    side = min(frames.shape[2:]) if crop_px is None else crop_px
-    if not 1 <= side <= min(frames.shape[2:]):
-        raise ValueError(f"a patch of {frames.shape[2:]} px has no crop of {crop_px} px")
-    return side
-
-
 def _reduced(frames: PatchFrames, share: float, least: int) -> PatchFrames:
     height, width = (max(round(size * share), least) for size in frames.shape[2:])
     smaller = [
@@ -197,7 +202,8 @@ def _reduced(frames: PatchFrames, share: float, least: int) -> PatchFrames:
     return stacked
 
 
-def _floats(frames: PatchFrames) -> Float:
+def as_floats(frames: NDArray[Any]) -> Float:
+    """Integers over their full range as 0..1."""
     return np.ascontiguousarray(frames, np.float32) / np.float32(np.iinfo(frames.dtype).max)
 
 
@@ -250,4 +256,4 @@ def _compressed(frames: Float, quality: int) -> Float:
         )
         for frame in pixels
     ]
-    return _floats(np.stack(decoded).transpose(0, 3, 1, 2))
+    return as_floats(np.stack(decoded).transpose(0, 3, 1, 2))

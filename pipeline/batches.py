@@ -8,7 +8,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from pipeline.augment import AugmentSettings, augment, plain
 from pipeline.errors import UsageError
-from pipeline.patches import PatchRef, read_patch
+from pipeline.light_batches import check_tones, plain_fields, training_fields
+from pipeline.patches import Patch, PatchRef, read_patch
 
 __all__ = [
     "BatchPlan",
@@ -29,6 +30,8 @@ __all__ = [
     "read_validation_batch",
     "validation_plans",
 ]
+
+Arrays = dict[str, NDArray[Any]]
 
 # What the seed is used for; each use has a stream of its own.
 _FRAME_COUNTS, _SHUFFLE, _AUGMENT = range(3)
@@ -72,9 +75,12 @@ class BatchSource:
         seed: of order and augmentation.
         settings: see :func:`pipeline.augment.augment`.
         crop_px: side of the crop; None for whole patches.
+        fields: what batches hold besides frames, of :data:`pipeline.light_batches.FIELDS`; nothing
+            for fusion.
 
     Raises:
-        UsageError: ``recipe-invalid``, no patch has that many frames.
+        UsageError: ``recipe-invalid``, no patch has that many frames, or frames are to be changed
+            in a way in which the fields would not hold any more.
     """
 
     refs: tuple[PatchRef, ...]
@@ -83,8 +89,10 @@ class BatchSource:
     seed: int
     settings: AugmentSettings
     crop_px: int | None = None
+    fields: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_tones(self.settings, self.fields)
         most = max((ref.count for ref in self.refs), default=0)
         if most < self.frames[1]:
             raise UsageError(
@@ -136,28 +144,31 @@ class BatchSource:
         return known[1]
 
 
-def read_training_batch(source: BatchSource, plan: BatchPlan) -> dict[str, NDArray[Any]]:
+def read_training_batch(source: BatchSource, plan: BatchPlan) -> Arrays:
     """Read and augment the patches of (a slice of) a batch of ``source``.
 
     Returns:
-        ``frames`` (B, k, 3, side, side) float32 in 0..1.
+        ``frames`` (B, k, 3, side, side) float32 in 0..1, and the source's fields.
 
     Raises:
-        UsageError: ``shards-invalid``, or ``recipe-invalid`` where patches are smaller than the
-            crop.
+        UsageError: ``shards-invalid``, also where patches lack a field; ``recipe-invalid`` where
+            they are smaller than the crop.
     """
-    frames = []
     with fitting(plan):
-        for place, ref in enumerate(plan.refs, plan.first):
-            patch = read_patch(ref)
-            times = None if patch.times_s is None else np.array(patch.times_s)
-            rng = np.random.default_rng([source.seed, _AUGMENT, plan.step, place])
-            frames.append(
-                augment(
-                    patch.frames, times, source.settings, plan.frames, rng, crop_px=source.crop_px
-                )
-            )
-        return {"frames": np.stack(frames)}
+        return _stacked(
+            _training_patch(source, plan, read_patch(ref), place)
+            for place, ref in enumerate(plan.refs, plan.first)
+        )
+
+
+def _training_patch(source: BatchSource, plan: BatchPlan, patch: Patch, place: int) -> Arrays:
+    rng = np.random.default_rng([source.seed, _AUGMENT, plan.step, place])
+    settings, crop_px = source.settings, source.crop_px
+    if source.fields:
+        return training_fields(patch, source.fields, settings, plan.frames, rng, crop_px=crop_px)
+    times = None if patch.times_s is None else np.array(patch.times_s)
+    frames = augment(patch.frames, times, settings, plan.frames, rng, crop_px=crop_px)
+    return {"frames": frames}
 
 
 def validation_plans(
@@ -186,15 +197,26 @@ def validation_plans(
     return tuple(plans)
 
 
-def read_validation_batch(plan: BatchPlan, *, crop_px: int | None) -> dict[str, NDArray[Any]]:
-    """Read the patches of a batch as they are; see :func:`pipeline.augment.plain`.
+def read_validation_batch(
+    plan: BatchPlan, *, crop_px: int | None, fields: tuple[str, ...] = ()
+) -> Arrays:
+    """Read the patches of a batch as they are; see :func:`pipeline.augment.plain`, and
+    :func:`pipeline.light_batches.plain_fields` where there are fields.
 
     Raises:
         UsageError: as :func:`read_training_batch`.
     """
+    k = plan.frames
     with fitting(plan):
-        frames = [plain(read_patch(ref).frames, plan.frames, crop_px=crop_px) for ref in plan.refs]
-        return {"frames": np.stack(frames)}
+        patches = (read_patch(ref) for ref in plan.refs)
+        if fields:
+            return _stacked(plain_fields(patch, fields, k, crop_px=crop_px) for patch in patches)
+        return _stacked({"frames": plain(p.frames, k, crop_px=crop_px)} for p in patches)
+
+
+def _stacked(patches: Iterable[Arrays]) -> Arrays:
+    found = list(patches)
+    return {name: np.stack([patch[name] for patch in found]) for name in found[0]}
 
 
 @contextmanager

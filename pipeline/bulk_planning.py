@@ -103,20 +103,24 @@ def _quiet(batch: CatalogBatch, planner: Planner, pool: Executor) -> tuple[Count
         failed[:] = False
     if work.force:
         reused[:] = False
-    paths = standing.result_paths.take(pa.array(at[reused])).to_pylist()
-    reused[reused] = _exist(planner.destination, paths, pool)
+    for column in (standing.result_paths, standing.display_paths):
+        paths = column.take(pa.array(at[reused])).to_pylist()
+        reused[reused] = _exist(planner.destination, paths, pool)
     masks = {"reused": reused, "skipped": single, "quarantined": failed}
     found = Counter({status: int(mask.sum()) for status, mask in masks.items()})
     return +found, ~(reused | single | failed)
 
 
-def _exist(destination: str, paths: Sequence[str], pool: Executor) -> list[bool]:
-    """Which of the results are there."""
+def _exist(destination: str, paths: Sequence[str | None], pool: Executor) -> list[bool]:
+    """Which of the files are there; what there is none of lacks nothing."""
     if storage.is_local(destination):
         root = os.fspath(storage.local_path(destination))
-        return [_stands(f"{root}/{path}") for path in paths]
-    uris = [storage.join(destination, *path.split("/")) for path in paths]
-    return list(pool.map(storage.exists, uris))
+        return [path is None or _stands(f"{root}/{path}") for path in paths]
+
+    def exists(path: str | None) -> bool:
+        return path is None or storage.exists(storage.join(destination, *path.split("/")))
+
+    return list(pool.map(exists, paths))
 
 
 def _stands(path: str) -> bool:

@@ -13,6 +13,7 @@ from pipeline.digests import digest_of
 from pipeline.naming import Names
 from pipeline.planning import (
     FuseJob,
+    Place,
     Settled,
     known_row,
     last_of,
@@ -20,7 +21,7 @@ from pipeline.planning import (
     stands,
     stays_failed,
 )
-from pipeline.settings import FuseSettings, KeyMaker
+from pipeline.settings import FuseSettings, KeyMaker, Output
 from pipeline.standing import Before, Standing
 from pipeline.work_options import WorkOptions
 
@@ -64,6 +65,7 @@ class Planner:
     standing: Standing
     run_id: str
     work: WorkOptions = field(default_factory=WorkOptions)
+    output: Output = "fusion"
 
     @cached_property
     def _names(self) -> Names:
@@ -72,7 +74,7 @@ class Planner:
     @cached_property
     def keys(self) -> KeyMaker:
         """Makes the keys."""
-        return KeyMaker(self.settings, self.weights_sha256)
+        return KeyMaker(self.settings, self.weights_sha256, self.output)
 
     def decide(self, bracket: Bracket) -> FuseJob | Settled | Doubt:
         """What is to be done about one bracket.
@@ -123,13 +125,23 @@ class Planner:
         return doubt if len(sha256s) == len(doubt.uris()) and None not in sha256s else None
 
     def _job(self, bracket: Bracket, key: str) -> FuseJob:
-        path = f"results/{self._names.path(bracket, self.settings.extension)}"
+        extension, beside = self.settings.extensions(self.output)
+        place = self._place(bracket, extension)
         return FuseJob(
             bracket=bracket,
             key=key,
             timeless_key=self.keys.key(bracket, timeless=True),
-            result_uri=storage.join(self.destination, *path.split("/")),
-            result_path=path,
+            result_uri=place.uri,
+            result_path=place.path,
+            ours_sha256=place.ours_sha256,
+            display=None if beside is None else self._place(bracket, beside),
+        )
+
+    def _place(self, bracket: Bracket, extension: str) -> Place:
+        path = f"results/{self._names.path(bracket, extension)}"
+        return Place(
+            uri=storage.join(self.destination, *path.split("/")),
+            path=path,
             ours_sha256=frozenset(
                 one.sha256 for one in self.standing.ours(path) if one.may_give_way_to(bracket)
             ),

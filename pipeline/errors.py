@@ -40,6 +40,8 @@ _PHOTO_CODES: dict[str, str] = {
     "frames-too-few": "The bracket has fewer frames than the model needs.",
     "frames-differ-in-size": "The frames of a bracket have different sizes.",
     "frames-identical": "The frames of a bracket are all the same picture.",
+    "frames-saturated": "The frames of a bracket are black or white all over: no light is told.",
+    "exposures-equal": "The frames of a bracket have one exposure: they make no more range.",
     "result-exists": "A file that bracketflow did not write stands where the result should go.",
     "result-unwritable": "The result cannot be written in the chosen format.",
     "result-differs-in-size": "A result to be scored has another size than its frames.",

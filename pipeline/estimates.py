@@ -86,12 +86,18 @@ def estimate_run(
         standing=standing_results(destination),
         run_id="dry-run",
         work=work,
+        output=settings.output_of(model.card),
     )
-    return _add_up(map(planner.decide, brackets), settings=settings, destination=destination)
+    bytes_per_pixel = _BYTES_PER_PIXEL[settings.format, settings.bits]
+    if planner.output == "radiance" and settings.format != "exr":  # a picture beside it
+        bytes_per_pixel += _BYTES_PER_PIXEL["exr", 16]
+    return _add_up(
+        map(planner.decide, brackets), bytes_per_pixel=bytes_per_pixel, destination=destination
+    )
 
 
 def _add_up(
-    decisions: Iterable[FuseJob | Settled | Doubt], *, settings: FuseSettings, destination: str
+    decisions: Iterable[FuseJob | Settled | Doubt], *, bytes_per_pixel: float, destination: str
 ) -> Estimate:
     """Add up the decisions of a plan."""
     jobs = reused = singles = unreadable = 0
@@ -116,7 +122,7 @@ def _add_up(
         singles=singles,
         unreadable=unreadable,
         megapixels_in=megapixels_in,
-        result_bytes=pixels_out * _BYTES_PER_PIXEL[settings.format, settings.bits],
+        result_bytes=pixels_out * bytes_per_pixel,
         free_bytes=_free(destination),
         seconds=megapixels_in * rate,
         basis=basis,

@@ -47,6 +47,8 @@ FAULT_POINTS: tuple[str, ...] = (
     "fuse.preview.before",
     "fuse.preview.after",
     "fuse.map.after",
+    "fuse.display.before",
+    "fuse.display.after",
     "fuse.result.before",
     "fuse.result.after",
     "retire.file.before",

@@ -62,7 +62,8 @@ def read_error(uri: str, error: OSError) -> BracketflowError:
         return PhotoError("format-unsupported", f"{uri} is a socket, not an image; mend the list.")
     if error.errno == errno.EINVAL and is_local(uri):
         return PhotoError(
-            "format-unsupported", f"{uri} is a file of the system's own, not an image; mend the list."
+            "format-unsupported",
+            f"{uri} is a file of the system's own, not an image; mend the list.",
         )
     if error.errno == errno.EIO and is_local(uri):
         return PhotoError(

@@ -40,6 +40,14 @@ class FuseRun(Run):
     options: ScanOptions = field(default_factory=ScanOptions)
     """How the source was scanned; `quarantine retry` does it in the same way."""
 
+    def __post_init__(self) -> None:
+        """Refuse settings that the model cannot follow.
+
+        Raises:
+            UsageError: ``option-invalid``.
+        """
+        self.settings.output_of(self.model.card)
+
     @property
     def catalog_uri(self) -> str:
         """Where this run's catalog is kept."""
@@ -94,6 +102,7 @@ class Plan:
             standing=self.standing,
             run_id=run.run_id,
             work=run.work,
+            output=run.recipe.output,
         )
 
     def _names(self) -> Names:

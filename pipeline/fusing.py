@@ -10,33 +10,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from model import tiles
 from model.fusion_model import FusionModel
 from model.zoo import Card
 from pipeline import storage
-from pipeline.align.registration import align
-from pipeline.bracket import Pixels, Stack
-from pipeline.choosing import few_frames
+from pipeline.bracket import Pixels
 from pipeline.contents import file_sha256
 from pipeline.errors import PhotoError
 from pipeline.fault_points import fault_point
+from pipeline.fusion_visit import Made, make_fusion
 from pipeline.images.previews import map_png, preview_jpeg
 from pipeline.images.reading import Limits
-from pipeline.images.writing import encode_photo, quantize
+from pipeline.images.writing import Written
 from pipeline.ledger import Intend
 from pipeline.models import ChosenModel
 from pipeline.naming import preview_paths
-from pipeline.planning import FuseJob
+from pipeline.planning import FuseJob, Place
+from pipeline.radiance_visit import make_radiance
 from pipeline.report.schema import Row
 from pipeline.runs import versions
-from pipeline.scoring import Scores, score_pixels
-from pipeline.settings import ALGORITHM_VERSION, FuseSettings
+from pipeline.scoring import Scores
+from pipeline.settings import ALGORITHM_VERSION, FuseSettings, Output
 from pipeline.stacks import read_bracket
 from pipeline.visits import Clock, alignment_columns, visit_row
 
-__all__ = ["FuseRecipe", "frames_for", "fuse_bracket", "fuse_stack"]
+__all__ = ["FuseRecipe", "fuse_bracket"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +45,11 @@ class FuseRecipe:
     destination: str
     run_id: str
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def output(self) -> Output:
+        """What is made."""
+        return self.settings.output_of(self.model.card)
 
     def build(self, *, device: str, worker: str, intend: Intend) -> FuseVisitor:
         """Load the model, once for each worker.
@@ -108,101 +110,75 @@ def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
 
 
 def _work(job: FuseJob, visitor: FuseVisitor, clock: Clock) -> dict[str, Any]:
-    settings, recipe = visitor.recipe.settings, visitor.recipe
+    recipe, bracket = visitor.recipe, job.bracket
     with clock.step("read"):
-        read = read_bracket(job.bracket, limits=recipe.limits)
+        read = read_bracket(bracket, limits=recipe.limits)
         _check_count(job, visitor.card)
-        label = job.bracket.label_uri
+        label = bracket.label_uri
         reference_sha256 = None if label is None else file_sha256(label)
-    with clock.step("align"):
-        alignment = align(read.stack.frames, mode=settings.align)
-        stack = Stack(frames=alignment.frames, exposure_times_s=read.stack.exposure_times_s)
-    with clock.step("fuse"):
-        chosen, choice = frames_for(visitor.card, stack)
-        result = fuse_stack(visitor.model, chosen, bits=16 if settings.bits > 8 else 8)
-    with clock.step("score"):
-        scores = score_pixels(
-            stack.frames,
-            result,
-            crop=alignment.crop,
-            label_uri=job.bracket.label_uri,
-            label_kind=job.bracket.label_kind,
-            limits=recipe.limits,
-        )
+    make = make_fusion if recipe.output == "fusion" else make_radiance
+    made = make(
+        bracket,
+        read,
+        model=visitor.model,
+        card=visitor.card,
+        settings=recipe.settings,
+        limits=recipe.limits,
+        clock=clock,
+    )
     with clock.step("write"):
-        encoded = encode_photo(
-            result,
-            format=settings.format,
-            bits=settings.bits,
-            quality=settings.quality,
-            exif=read.exif,
-        )
-        _check_place(job, encoded.sha256)
-        previews = _write_previews(job, recipe, result, scores) if settings.previews else {}
-        visitor.intend(job.result_path, encoded.sha256)
-        fault_point("fuse.result.before")
-        storage.write_atomic(job.result_uri, encoded.data)
-        fault_point("fuse.result.after")
+        written = _write(job, visitor, made)
     return {
         "confidence": read.confidence,
-        "notes": [*read.notes, *alignment.notes, *choice],
+        "notes": [*read.notes, *made.alignment.notes, *made.notes],
         "frame_sha256s": list(read.frame_sha256s),
         "reference_sha256": reference_sha256,
         "source_bits": read.stack.bits,
         "source_width": read.stack.width,
         "source_height": read.stack.height,
-        **alignment_columns(alignment),
-        "result_uri": job.result_uri,
-        "result_path": job.result_path,
-        "result_sha256": encoded.sha256,
-        "result_bytes": encoded.size_bytes,
-        "result_format": settings.format,
-        "result_bits": settings.bits,
-        "width": stack.width,
-        "height": stack.height,
-        **previews,
-        **scores.columns,
+        **alignment_columns(made.alignment),
+        **written,
+        "result_bits": made.bits,
+        "width": made.result.width,
+        "height": made.result.height,
+        **made.columns,
+        **made.scores.columns,
     }
 
 
-def fuse_stack(model: FusionModel, stack: Stack, *, bits: int) -> Pixels:
-    """Fuse a stack tile by tile.
-
-    Returns:
-        (H, W, 3) uint8 for ``bits`` 8, uint16 for 16; sRGB.
-    """
-    result = np.empty((stack.height, stack.width, 3), np.uint16 if bits == 16 else np.uint8)
-    for rows, cols, tile in tiles.fuse_tiles(model, stack):
-        result[rows, cols] = quantize(tile, bits)
-    return result
-
-
-def frames_for(card: Card, stack: Stack) -> tuple[Stack, list[str]]:
-    """The frames of a stack that a model has room for, and a note where they are not all.
-
-    Which ones, and in which order, is the rule of :func:`pipeline.choosing.few_frames`: a network
-    for so many frames was trained on them dark to bright, and a list may name them otherwise.
-    """
-    if card.max_frames is None:
-        return stack, []
-    chosen = few_frames(stack.frames, card.max_frames)
-    times = stack.exposure_times_s
-    few = Stack(
-        frames=tuple(stack.frames[k] for k in chosen),
-        exposure_times_s=None if times is None else tuple(times[k] for k in chosen),
-    )
-    if few.count == stack.count:
-        return few, []
-    *most, last = (_ordinal(k + 1) for k in chosen)
-    return few, [
-        f"{card.name} fuses {card.max_frames} frames: used {', '.join(most)} and {last} "
-        f"of {stack.count}"
-    ]
+def _write(job: FuseJob, visitor: FuseVisitor, made: Made) -> dict[str, Any]:
+    """Write what was made, and say where it is: previews, word of what comes, the picture beside a
+    radiance, and last the result."""
+    recipe, settings, display = visitor.recipe, visitor.recipe.settings, made.display
+    beside = None if display is None or job.display is None else (job.display, display)
+    files = [(job.result, made.result), *([beside] if beside else [])]
+    for place, encoded in files:
+        _check_place(place, encoded.sha256)
+    columns: dict[str, Any] = {}
+    if settings.previews:
+        columns |= _write_previews(job, recipe, made.preview, made.scores)
+    for place, encoded in files:
+        visitor.intend(place.path, encoded.sha256)
+    if beside is not None:
+        fault_point("fuse.display.before")
+        columns |= _put("display", *beside)
+        fault_point("fuse.display.after")
+        columns |= {"display_format": settings.format, "display_bits": settings.bits}
+    fault_point("fuse.result.before")
+    columns |= _put("result", job.result, made.result)
+    fault_point("fuse.result.after")
+    return columns
 
 
-def _ordinal(number: int) -> str:
-    teens = number % 100 in (11, 12, 13)
-    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+def _put(name: str, place: Place, encoded: Written) -> dict[str, Any]:
+    """Write a file; its columns."""
+    storage.write_atomic(place.uri, encoded.data)
+    return {
+        f"{name}_uri": place.uri,
+        f"{name}_path": place.path,
+        f"{name}_sha256": encoded.sha256,
+        f"{name}_bytes": encoded.size_bytes,
+    }
 
 
 def _check_count(job: FuseJob, card: Card) -> None:
@@ -236,20 +212,20 @@ def _write_previews(
     return {"preview_uri": picture, "map_uri": quality_map}
 
 
-def _check_place(job: FuseJob, sha256: str) -> None:
-    """Make sure that nothing of somebody else stands where the result goes.
+def _check_place(place: Place, sha256: str) -> None:
+    """Make sure that nothing of somebody else stands where a file goes.
 
     Raises:
         PhotoError: ``result-exists``.
     """
-    if not storage.exists(job.result_uri):
+    if not storage.exists(place.uri):
         return
-    if storage.is_file(job.result_uri):
-        standing = file_sha256(job.result_uri)
-        if standing == sha256 or standing in job.ours_sha256:
+    if storage.is_file(place.uri):
+        standing = file_sha256(place.uri)
+        if standing == sha256 or standing in place.ours_sha256:
             return
     raise PhotoError(
         "result-exists",
-        f"{job.result_uri} stands where the result should go, and bracketflow did not write it "
+        f"{place.uri} stands where the result should go, and bracketflow did not write it "
         "(or it was changed since). Move it away, or choose another --name or destination.",
     )

@@ -20,7 +20,14 @@ from model.merge import Merge, estimate_ratios
 from pipeline.align.flow import lay_on_reference
 from pipeline.bracket import Stack
 
-__all__ = ["Exposures", "Merged", "exposures_of", "laid_by_flow", "merge_stack"]
+__all__ = [
+    "Exposures",
+    "Merged",
+    "estimated_exposures",
+    "exposures_of",
+    "laid_by_flow",
+    "merge_stack",
+]
 
 _LONG_SIDE_PX = 512
 
@@ -70,6 +77,16 @@ def exposures_of(stack: Stack) -> Exposures:
         why = "are recorded as all the same"
     if times is not None and not why:
         return Exposures(times_s=times, estimated=False)
+    return estimated_exposures(stack, why)
+
+
+def estimated_exposures(stack: Stack, why: str) -> Exposures:
+    """Exposures told from the pixels.
+
+    Args:
+        stack: the frames.
+        why: what is wrong with the recorded times, such as "are not recorded".
+    """
     scale = min(1.0, _LONG_SIDE_PX / max(stack.height, stack.width))
     ratios = estimate_ratios(
         stack.reduced(max(1, round(stack.height * scale)), max(1, round(stack.width * scale)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,23 @@ from model.fusion_network import FusionNetwork
 from pipeline import storage
 from pipeline.errors import PhotoError, UsageError
 
-__all__ = ["CARD", "SUFFIX", "ChosenModel", "find_model", "model_kind", "model_source", "read_file"]
+__all__ = [
+    "AUTO",
+    "AUTO_VERSION",
+    "CARD",
+    "SUFFIX",
+    "ChosenModel",
+    "find_model",
+    "model_kind",
+    "model_source",
+    "read_file",
+]
+
+AUTO = "auto"
+"""In place of a model's name: one is chosen for each bracket, see :mod:`pipeline.auto`."""
+
+AUTO_VERSION = 1
+"""Raised by hand whenever another model may be chosen for the same bracket and settings."""
 
 CARD = "card.json"
 SUFFIX = ".safetensors"
@@ -60,7 +76,7 @@ class ChosenModel:
             InfrastructureError: ``storage-failed``.
         """
         if not self.source.endswith(SUFFIX):
-            return zoo.load(self.source, device=device)
+            return zoo.load(zoo.DEFAULT if self.source == AUTO else self.source, device=device)
         content = read_file(self.source)
         if storage.sha256_of(content) != self.weights_sha256:
             raise UsageError(
@@ -79,11 +95,11 @@ def model_source(model: str) -> str:
     """
     if model.endswith(SUFFIX):
         return storage.absolute(model)
-    if model not in zoo.names():
+    if model != AUTO and model not in zoo.names():
         raise UsageError(
             "model-unknown",
-            f"There is no model {model!r}; choose one of {', '.join(zoo.names())}, or give the "
-            f"path of a weights file of your own, which ends in {SUFFIX}.",
+            f"There is no model {model!r}; choose one of {', '.join(zoo.names())} or {AUTO}, or "
+            f"give the path of a weights file of your own, which ends in {SUFFIX}.",
         )
     return model
 
@@ -107,6 +123,9 @@ def find_model(model: str) -> ChosenModel:
         InfrastructureError: ``storage-failed``.
     """
     source = model_source(model)
+    if source == AUTO:  # the weights that it may choose count for all that it makes
+        usual = zoo.card(zoo.DEFAULT)
+        return ChosenModel(source=source, card=replace(usual, name=AUTO, max_frames=None))
     if not source.endswith(SUFFIX):
         return ChosenModel(source=source, card=zoo.card(source))
     content = read_file(source)

@@ -26,7 +26,10 @@ def open_plain(source: Any, **options: Any) -> Any:
     Raises:
         pyarrow.ArrowInvalid: it is no Parquet file, or has columns of other types.
     """
-    file = pq.ParquetFile(source, **options)
+    try:
+        file = pq.ParquetFile(source, **options)
+    except ValueError as error:  # ArrowInvalid is one, and what registered types raise
+        raise pa.ArrowInvalid(str(error)) from error
     try:
         refuse_extensions(file.schema_arrow)
     except pa.ArrowInvalid:

@@ -19,6 +19,7 @@ from pipeline.work_options import WorkOptions
 __all__ = [
     "AGAIN_CODES",
     "FuseJob",
+    "Place",
     "Settled",
     "base_row",
     "check_destination",
@@ -91,6 +92,17 @@ def unexpected(error: Exception, bracket: Bracket) -> PhotoError:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a file of a bracket goes."""
+
+    uri: str
+    path: str
+    """The same relative to the destination."""
+    ours_sha256: frozenset[str] = frozenset()
+    """Hashes that a file there may have if an earlier run wrote it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FuseJob:
     """One bracket to fuse: plain data that travels to a worker."""
 
@@ -103,6 +115,13 @@ class FuseJob:
     """The same relative to the destination."""
     ours_sha256: frozenset[str] = frozenset()
     """Hashes that a file at ``result_uri`` may have if an earlier run wrote it."""
+    display: Place | None = None
+    """Where the tone-mapped picture beside a radiance goes, if there is one."""
+
+    @property
+    def result(self) -> Place:
+        """Where the result goes."""
+        return Place(uri=self.result_uri, path=self.result_path, ours_sha256=self.ours_sha256)
 
     def failed(self, *, run_id: str, worker: str, error: BracketflowError) -> Row:
         """The row of this job when no worker could finish it."""
@@ -252,8 +271,9 @@ def stands(bracket: Bracket, *, digest: bytes, standing: Standing, destination: 
     before = last_of(bracket.id, standing)
     if before is None or before.status != "fused":
         return False  # else the report would go on to say that it failed
-    result = standing.result(bracket.id, digest)
-    return result is not None and storage.exists(storage.join(destination, *result.split("/")))
+    files = standing.files(bracket.id, digest)
+    uris = (storage.join(destination, *path.split("/")) for path in files)
+    return bool(files) and all(map(storage.exists, uris))
 
 
 def stays_failed(before: Before, digest: bytes, work: WorkOptions) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipeline.augment import AugmentSettings
+from pipeline.demo.dynamic_plan import DynamicPlan
 from pipeline.errors import UsageError
 from pipeline.packaged_toml import packaged_names, read_toml
 from pipeline.settings import hash_of
@@ -40,6 +41,8 @@ class GenerateSettings:
     megapixels: float = 0.8
     """Of a frame."""
     seed: int = 0
+    dynamic: DynamicPlan | None = None
+    """Scenes in which something moves, with ground truth; then this alone says what is made."""
 
     def __post_init__(self) -> None:
         _at_least("brackets", self.brackets, 3)
@@ -154,6 +157,8 @@ class Recipe:
         """Everything that decides the result: not the names, nor how many workers."""
         table = asdict(self)
         del table["name"], table["summary"], table["training"]["workers"]
+        if self.data.generate.dynamic is None:  # it came later, and trainings go on
+            del table["data"]["generate"]["dynamic"]
         return table
 
     @property

@@ -7,6 +7,7 @@ import torch
 
 from model.objectives import Objective, build_objective
 from pipeline.errors import UsageError
+from pipeline.light_batches import check_tones
 from pipeline.recipe import Recipe
 from pipeline.weights import load_initial
 
@@ -55,6 +56,7 @@ def check_model(recipe: Recipe) -> None:
             f"Recipe {recipe.name}: data.frames {low}..{high} do not suit the network "
             f"{recipe.network['name']}, which takes {takes} frames.",
         )
+    check_tones(recipe.augment, objective.needs)
     key = "data.shard.patch_px" if recipe.data.crop_px is None else "data.crop_px"
     check_px(
         objective, recipe.data.crop_px or recipe.data.shard.patch_px, f"{key} of {recipe.name}"

@@ -35,6 +35,7 @@ from pipeline.report.schema import HIDDEN_FATES, Fate, Row
 from pipeline.runs import Counts
 from pipeline.segments import live_segments, open_segment, read_columns
 from pipeline.standing import FATES, STATUSES
+from pipeline.verifying.results import written_files
 from pipeline.verifying.tree import is_inside
 
 __all__ = ["retire"]
@@ -145,12 +146,12 @@ def _results_now(plan: Plan, heirs: Numbers) -> tuple[Numbers, Numbers]:
     written = [np.empty(0, np.int64)]
     for segment in live_segments(plan.run.destination, run_id=plan.run.run_id):
         with open_segment(segment) as file:
-            table = read_columns(file, ("bracket_id", "status", "result_path"))
+            table = read_columns(file, ("bracket_id", "status", "result_path", "display_path"))
         ids, fused = id_numbers(table["bracket_id"]), pc.equal(table["status"], "fused")
         worked.append(ids)
         made.append(ids[np.asarray(fused)])
-        paths = table.filter(fused)["result_path"].drop_null().to_pylist()
-        written.append(path_numbers(paths))
+        for column in table.filter(fused).select(["result_path", "display_path"]).columns:
+            written.append(path_numbers(column.drop_null().to_pylist()))
     places = plan.standing.places(heirs)
     rows = plan.standing.rows
     before = np.zeros(len(heirs), np.bool_)
@@ -191,7 +192,7 @@ def _is_gone(uri: str) -> bool:
 
 
 def _remove(row: Row, plan: Plan, place: int, now: _Now) -> None:
-    """Remove what is ours of a bracket that is no more: its result, unless another lies there.
+    """Remove what is ours of a bracket that is no more: its files, unless others lie there.
 
     A row is believed only where it speaks of a place for results: a report may have been edited.
     """
@@ -199,11 +200,11 @@ def _remove(row: Row, plan: Plan, place: int, now: _Now) -> None:
     ours = row["preview_uri"] is not None and ID.fullmatch(row["bracket_id"])
     for path in preview_paths(row["bracket_id"]) if ours else ():
         storage.delete(storage.join(destination, *path.split("/")))
-    path = row["result_path"]
-    if row["status"] != "fused" or path is None or not is_inside(path):
+    if row["status"] != "fused" or not plan.standing.rows.stands[place]:
         return
-    if not plan.standing.rows.stands[place] or np.isin(path_numbers([path]), now.written).any():
-        return
-    uri = storage.join(destination, *path.split("/"))
-    if storage.is_file(uri) and file_sha256(uri) == row["result_sha256"]:
-        storage.delete(uri)
+    for path, sha256 in written_files(row):
+        if not is_inside(path) or np.isin(path_numbers([path]), now.written).any():
+            continue
+        uri = storage.join(destination, *path.split("/"))
+        if storage.is_file(uri) and file_sha256(uri) == sha256:
+            storage.delete(uri)

@@ -8,6 +8,7 @@ import platform
 import secrets
 import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -44,6 +45,7 @@ _PACKAGES = (
     "pillow",
     "imagecodecs",
 )
+_OF_RADIANCE = ("mef_ssim_preview", "ghost_share", "psnr_mu_db")
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -181,6 +183,8 @@ class Outcome:
     mean_mef_ssim: float | None
     """Mean of the headline over the brackets scored in this run; None if there is none."""
     manifest_uri: str
+    radiance_means: Mapping[str, float] = field(default_factory=dict)
+    """Likewise of the radiances' measures; empty where none was made."""
 
 
 def begin_rows(run: Run, standing: Standing) -> None:
@@ -198,7 +202,10 @@ def publish(run: Run, counts: Counts) -> Outcome:
     """
     counts.check()
     rows = read_report(
-        run.destination, run_id=run.run_id, columns=["mef_ssim", "fate"], newest=False
+        run.destination,
+        run_id=run.run_id,
+        columns=["mef_ssim", *_OF_RADIANCE, "fate"],
+        newest=False,
     )
     if len(rows) != counts.rows:
         raise InfrastructureError(
@@ -206,7 +213,9 @@ def publish(run: Run, counts: Counts) -> Outcome:
             f"{counts.rows} rows were made, but {len(rows)} are in the report of run "
             f"{run.run_id}. Run the command again: what is missing is made up for.",
         )
-    mean: float | None = pc.mean(rows.filter(pc.is_null(rows["fate"]))["mef_ssim"]).as_py()
+    shown = rows.filter(pc.is_null(rows["fate"]))
+    mean: float | None = pc.mean(shown["mef_ssim"]).as_py()
+    of_radiance = {name: pc.mean(shown[name]).as_py() for name in _OF_RADIANCE}
     manifest = run.describe() | {
         "finished_at": datetime.now(UTC).isoformat(),
         "versions": versions(),
@@ -220,6 +229,7 @@ def publish(run: Run, counts: Counts) -> Outcome:
         counts=counts,
         mean_mef_ssim=mean,
         manifest_uri=write_manifest(run.destination, run.run_id, manifest),
+        radiance_means={name: value for name, value in of_radiance.items() if value is not None},
     )
 
 

@@ -87,11 +87,12 @@ def find_results(folder: str) -> Results:
     Raises:
         UsageError: ``source-missing``.
     """
-    own = read_report(folder, columns=["bracket_id", "result_path"]).to_pylist()
+    own = read_report(folder, columns=["bracket_id", "result_path", "display_path"]).to_pylist()
     by_bracket = {
-        row["bracket_id"]: storage.join(folder, *row["result_path"].split("/"))
+        row["bracket_id"]: storage.join(folder, *path.split("/"))
         for row in own
-        if row["result_path"] is not None
+        # Of a radiance, the picture beside it is what can be judged by the frames.
+        if (path := row["display_path"] or row["result_path"]) is not None
     }
     by_path: dict[str, list[str]] = defaultdict(list)
     by_stem: dict[str, list[str]] = defaultdict(list)
@@ -191,8 +192,7 @@ def _score(job: ScoreJob, recipe: ScoreRecipe) -> dict[str, Any]:
         frames,
         photo.pixels,
         crop=crop,
-        label_uri=job.bracket.label_uri,
-        label_kind=job.bracket.label_kind,
+        bracket=job.bracket,
         limits=recipe.limits,
     )
     return {

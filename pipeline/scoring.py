@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from model.metrics import fidelity, mef_ssim, picture
 from model.radiance import mu_law
-from pipeline.bracket import Pixels
+from pipeline.bracket import Bracket, Pixels
 from pipeline.errors import PhotoError
-from pipeline.images.reading import Limits, read_photo, read_radiance
+from pipeline.images.reading import Limits, read_photo
+from pipeline.sharding.linear_labels import read_linear
 
-__all__ = ["Crop", "Scores", "score_pixels"]
+__all__ = ["MAP_SIDE_PX", "Crop", "Scores", "cropped", "score_pixels"]
 
 Crop = tuple[int, int, int, int]
 """top, left, height, width in pixels of the frames."""
@@ -32,7 +33,8 @@ _VARIANTS: tuple[mef_ssim.Variant, ...] = (
     "mefnet_y_lum",
     "mefnet_y_nolum",
 )
-_MAP_SIDE_PX = 256
+MAP_SIDE_PX = 256
+"""Long side of the map of MEF-SSIM that is kept for the report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +50,7 @@ def score_pixels(
     result: Pixels,
     *,
     crop: Crop,
-    label_uri: str | None = None,
-    label_kind: Literal["display", "radiance"] | None = None,
+    bracket: Bracket | None = None,
     limits: Limits | None = None,
 ) -> Scores:
     """Score a fusion against its aligned stack, and against a reference where there is one.
@@ -61,8 +62,7 @@ def score_pixels(
         frames: K aligned frames, (H, W, 3) uint8 or uint16.
         result: the fusion as it will be encoded, (H, W, 3) uint8 or uint16.
         crop: what alignment kept of the frames; a reference is cropped alike.
-        label_uri: a reference picture.
-        label_kind: ``display`` for sRGB, ``radiance`` for linear.
+        bracket: may name a reference picture.
         limits: caps for reading the reference.
     """
     result8 = mef_ssim.to_8bit(result)
@@ -70,7 +70,7 @@ def score_pixels(
         [mef_ssim.to_8bit(frame) for frame in frames],
         result8,
         _VARIANTS,
-        map_side_px=_MAP_SIDE_PX,
+        map_side_px=MAP_SIDE_PX,
     )
     values: dict[str, float | None] = {str(name): one for name, one in scored.values.items()}
     facts = picture.picture_facts(result8)
@@ -82,34 +82,36 @@ def score_pixels(
         "entropy_bits": facts.entropy_bits,
     }
     notes = list(dict.fromkeys(scored.notes.values()))
-    if label_uri is not None:
-        columns |= {"reference_uri": label_uri, "reference_kind": label_kind}
+    if bracket is not None and bracket.label_uri is not None:
+        columns |= {"reference_uri": bracket.label_uri, "reference_kind": bracket.label_kind}
         try:
-            reference = _read_reference(label_uri, label_kind, crop, limits)
-            columns |= _against(reference, result8)
+            reference = _read_reference(bracket, limits or Limits())
+            columns |= _against(cropped(reference, crop), result8)
         except PhotoError as error:
             notes.append(f"no reference scores: {error.message}")
     columns["score_note"] = "; ".join(notes) or None
     return Scores(columns=columns, quality_map=scored.quality_map)
 
 
-def _read_reference(
-    uri: str, kind: str | None, crop: Crop, limits: Limits | None
-) -> NDArray[np.uint8]:
-    """The reference as an 8-bit picture of the result's size.
+def cropped(pixels: NDArray[Any], crop: Crop) -> NDArray[Any]:
+    """What alignment kept of (H, W, 3) pixels."""
+    top, left, height, width = crop
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
+def _read_reference(bracket: Bracket, limits: Limits) -> NDArray[np.uint8]:
+    """The reference as an 8-bit picture of the frames' size.
 
     Ground-truth radiance is scaled to a maximum of 1 and seen through the mu-law, the tone curve
     that HDR results are usually judged with.
     """
-    if kind == "radiance":
-        linear = read_radiance(uri, limits or Limits())
-        peak = float(linear.max())
-        scaled = torch.from_numpy(linear).div(peak if peak > 0 else 1.0).clamp_(0.0, 1.0)
-        pixels = mu_law(scaled).mul_(255.0).add_(0.5).floor_().to(torch.uint8).numpy()
-    else:
-        pixels = mef_ssim.to_8bit(read_photo(uri, limits or Limits()).pixels)
-    top, left, height, width = crop
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    assert bracket.label_uri is not None, "the caller has asked"
+    if bracket.label_kind != "radiance":
+        return mef_ssim.to_8bit(read_photo(bracket.label_uri, limits).pixels)
+    linear, _ = read_linear(bracket.label_uri, limits)
+    peak = float(linear.max())
+    scaled = torch.from_numpy(linear).div(peak if peak > 0 else 1.0).clamp_(0.0, 1.0)
+    return mu_law(scaled).mul_(255.0).add_(0.5).floor_().to(torch.uint8).numpy()
 
 
 def _against(reference: NDArray[np.uint8], result: NDArray[np.uint8]) -> dict[str, float | None]:

@@ -17,14 +17,17 @@ from pipeline import storage
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
 from pipeline.images.writing import EXTENSIONS, OutputFormat, check_output
-from pipeline.models import model_kind, model_source
+from pipeline.models import AUTO, AUTO_VERSION, model_kind, model_source
 from pipeline.naming import check_template
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "RADIANCE_VERSION",
     "AlignMode",
+    "FuseAlign",
     "FuseSettings",
     "KeyMaker",
+    "Output",
     "file_stamp",
     "hash_of",
 ]
@@ -34,7 +37,15 @@ ALGORITHM_VERSION = 1
 
 _MARK = "<inputs>"
 
+RADIANCE_VERSION = 1
+"""The same for radiances and the pictures beside them; it leaves the keys of fusions alone."""
+
 AlignMode = Literal["auto", "off"]
+
+FuseAlign = Literal["auto", "register", "flow", "off"]
+"""How frames are laid on each other before they are fused."""
+
+Output = Literal["fusion", "radiance"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,39 +57,71 @@ class FuseSettings:
     """
 
     model: str = zoo.DEFAULT
-    """Name in the zoo, or path or URI of a weights file (see ``pipeline.models``)."""
-    align: AlignMode = "auto"
-    """Register handheld brackets, or take the frames as they are."""
+    """Name in the zoo, path or URI of a weights file (see ``pipeline.models``), or ``auto`` (see
+    ``pipeline.auto``)."""
+    align: FuseAlign = "auto"
+    """``register`` lays handheld brackets on each other as a whole, ``flow`` also follows what
+    moves by itself, ``off`` takes the frames as they are. ``auto`` registers, and follows where
+    something moved for the plain merge, which knows nothing of motion (see ``pipeline.auto``)."""
     format: OutputFormat = "jpeg"
-    """Container of the result."""
+    """Container of the result; of a radiance, of the picture beside it (``exr``: without one)."""
     bits: int = 8
-    """Bits per channel of the result."""
+    """Bits per channel of the same. A radiance has 16 (half), or what is asked for with ``exr``."""
     quality: int = 95
     """1..100, of lossy formats."""
     name: str = "{stem}_fused"
     """Template of the result's name, see ``pipeline.naming``."""
     previews: bool = True
     """Write a small picture and a MEF-SSIM map for the report."""
+    reference: int | None = None
+    """Which frame's moment and place a radiance shows, from 1, dark to bright; None: the middle
+    one, of an even number the darker of two."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", model_source(self.model))
-        if self.align not in get_args(AlignMode):
+        if self.align not in get_args(FuseAlign):
             raise UsageError(
                 "option-invalid",
-                f"--align {self.align!r} is not one of {', '.join(get_args(AlignMode))}.",
+                f"--align {self.align!r} is not one of {', '.join(get_args(FuseAlign))}.",
+            )
+        if self.reference is not None and self.reference < 1:
+            raise UsageError(
+                "option-invalid",
+                f"--reference {self.reference} is no frame; they are counted from 1, dark to "
+                "bright.",
             )
         check_output(self.format, self.bits, self.quality)
         check_template(self.name)
 
     @property
-    def extension(self) -> str:
-        """File name extension of the results."""
-        return EXTENSIONS[self.format]
-
-    @property
     def sha256(self) -> str:
         """Hash of all settings. Where a weights file lies is none: its own hash is in the key."""
-        return hash_of(asdict(self) | {"model": model_kind(self.model)})
+        settings = asdict(self) | {"model": model_kind(self.model)}
+        if self.reference is None:  # it came later: what was fused before stands
+            del settings["reference"]
+        return hash_of(settings)
+
+    def output_of(self, card: zoo.Card) -> Output:
+        """Whether the model of that card makes fusions or radiances with these settings.
+
+        Raises:
+            UsageError: ``option-invalid``, a reference is asked for where there is none.
+        """
+        wanted = self.model == AUTO and self.format == "exr"
+        output: Output = "radiance" if wanted else card.output
+        if output == "fusion" and self.reference is not None:
+            raise UsageError(
+                "option-invalid",
+                f"--reference is for models that make radiance (such as merge); {card.name} shows "
+                "the best of all frames. Leave it out, or choose another --model.",
+            )
+        return output
+
+    def extensions(self, output: Output) -> tuple[str, str | None]:
+        """File name extensions of a result, and of the picture beside it if there is one."""
+        if output == "fusion":
+            return EXTENSIONS[self.format], None
+        return EXTENSIONS["exr"], None if self.format == "exr" else EXTENSIONS[self.format]
 
 
 class KeyMaker:
@@ -87,14 +130,21 @@ class KeyMaker:
     Args:
         settings: how results are made.
         weights_sha256: with which weights.
+        output: what they are.
     """
 
-    def __init__(self, settings: FuseSettings, weights_sha256: str | None) -> None:
-        self._same = {
+    def __init__(
+        self, settings: FuseSettings, weights_sha256: str | None, output: Output = "fusion"
+    ) -> None:
+        self._same: dict[str, Any] = {
             "settings": settings.sha256,
             "weights": weights_sha256,
             "algorithm": ALGORITHM_VERSION,
         }
+        if output == "radiance":
+            self._same["radiance"] = RADIANCE_VERSION
+        if settings.model == AUTO:
+            self._same["auto"] = AUTO_VERSION
         # A key with a mark in place of the inputs: brackets without a label differ in that alone.
         before, after = _json(self._same | {"inputs": _MARK, "label": [None] * 3}).split(_MARK)
         self._before, self._after = hashlib.sha256(before.encode()), after.encode()

@@ -75,11 +75,13 @@ class Rows:
     source: Numbers
     paths: Numbers
     """Number of the result's path, 0 where there is none."""
+    displays: Numbers
+    """Likewise of the picture beside it."""
     segment: Numbers
     number: Numbers
     """Which row of the segment."""
     stands: Numbers
-    """Whether it was the last to write its path, as far as the report tells."""
+    """Whether it was the last to write its paths, as far as the report tells."""
     newest: Numbers
     """Whether it is its bracket's newest."""
 
@@ -96,6 +98,7 @@ _NUMBERS: Mapping[str, Any] = {
     "code": np.int16,
     "source": np.int32,
     "paths": np.int64,
+    "displays": np.int64,
     "segment": np.int32,
     "number": np.int32,
 }
@@ -118,6 +121,10 @@ class Standing:
         default_factory=lambda: pa.chunked_array([[]], pa.string())
     )
     """The result's path of each row."""
+    display_paths: pa.ChunkedArray = field(
+        default_factory=lambda: pa.chunked_array([[]], pa.string())
+    )
+    """The path of the picture beside it."""
     segments: SegmentRows = field(default_factory=SegmentRows)
     aliases: Aliases = field(default_factory=Aliases)
     intents: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -148,19 +155,20 @@ class Standing:
             timeless=_padded(rows.timeless[place]),
         )
 
-    def result(self, bracket_id: str, digest: bytes) -> str | None:
-        """Path of a bracket's result of that key, unless another result replaced it."""
+    def files(self, bracket_id: str, digest: bytes) -> tuple[str, ...]:
+        """Paths of a bracket's result of that key, and of the picture beside it if it has one;
+        none where another result replaced it."""
         rows, number = self.rows, id_number(bracket_id)
         first = int(np.searchsorted(rows.ids, np.uint64(number), side="left"))
         last = int(np.searchsorted(rows.ids, np.uint64(number), side="right"))
         fit = rows.stands[first:last] & (rows.digests[first:last] == digest)
         places = np.flatnonzero(fit)
-        return self.path(first + int(places[-1])) if len(places) else None
+        return self.paths(first + int(places[-1])) if len(places) else ()
 
-    def path(self, place: int) -> str | None:
-        """The result's path of one row."""
-        found: str | None = self.result_paths[place].as_py()
-        return found
+    def paths(self, place: int) -> tuple[str, ...]:
+        """What one row says that it wrote."""
+        found = (column[place].as_py() for column in (self.result_paths, self.display_paths))
+        return tuple(path for path in found if path is not None)
 
     def fate(self, place: int) -> Fate | None:
         """The fate that one row speaks of."""
@@ -172,20 +180,29 @@ class Standing:
         return self.segments.row(int(rows.segment[place]), int(rows.number[place]), columns)
 
     @functools.cached_property
-    def _by_path(self) -> Numbers:
-        """Places of the fused rows, sorted by path."""
-        fused = np.flatnonzero(self.rows.paths != 0)
-        return fused[np.argsort(self.rows.paths[fused], kind="stable")]
+    def _by_path(self) -> tuple[Numbers, Numbers]:
+        """Paths that were written, sorted, and the places of the rows that say so."""
+        rows = self.rows
+        places = [np.flatnonzero(column != 0) for column in (rows.paths, rows.displays)]
+        paths = np.concatenate([rows.paths[places[0]], rows.displays[places[1]]])
+        order = np.argsort(paths, kind="stable")
+        return paths[order], np.concatenate(places)[order]
 
     def ours(self, path: str) -> tuple[Ours, ...]:
         """Everything that bracketflow ever wrote at a path."""
-        order = self._by_path
-        paths, (number,) = self.rows.paths[order], path_numbers([path]).tolist()
+        paths, places = self._by_path
+        (number,) = path_numbers([path]).tolist()
         first, last = (int(np.searchsorted(paths, number, side=side)) for side in ("left", "right"))
-        columns = ("result_sha256", "frame_paths")
-        written = [self.row(int(place), columns) for place in order[first:last]]
+        columns = ("result_path", "result_sha256", "display_sha256", "frame_paths")
+        written = [self.row(int(place), columns) for place in places[first:last]]
         return (
-            *(Ours(row["result_sha256"], frozenset(row["frame_paths"] or ())) for row in written),
+            *(
+                Ours(
+                    row["result_sha256" if row["result_path"] == path else "display_sha256"],
+                    frozenset(row["frame_paths"] or ()),
+                )
+                for row in written
+            ),
             *(Ours(sha256) for sha256 in sorted(self.intents.get(path, ()))),
         )
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -17,6 +17,7 @@ from pipeline.standing import EPOCH, FATES, STATUSES, Numbers, Rows, Standing
 
 __all__ = ["standing_results"]
 
+_PATHS = ("result_path", "display_path")
 _COLUMNS = (
     "bracket_id",
     "key",
@@ -26,6 +27,7 @@ _COLUMNS = (
     "fate",
     "source",
     "result_path",
+    "display_path",
     "finished_at",
     "run_id",
     "worker",
@@ -33,21 +35,19 @@ _COLUMNS = (
 
 
 def standing_results(destination: str) -> Standing:
-    """What all runs so far have left at the destination, in the memory of about 120 bytes a row."""
+    """What all runs so far have left at the destination, in the memory of about 130 bytes a row."""
     return unchanging(lambda: _read(destination))
 
 
 def _read(destination: str) -> Standing:
     segments = live_segments(destination)
     parts: list[dict[str, Numbers]] = []
-    paths: list[pa.ChunkedArray] = []
+    paths: dict[str, list[pa.ChunkedArray]] = {name: [] for name in _PATHS}
     codes, sources, runs, workers = _Words(), _Words(), _Words(), _Words()
     for index, segment in enumerate(segments):
         with open_segment(segment) as file:
             table = read_columns(file, _COLUMNS)
         fused = np.asarray(table["status"]) == "fused"
-        path = table["result_path"]
-        there = fused & ~np.asarray(path.is_null())
         parts.append(
             {
                 "ids": id_numbers(table["bracket_id"]),
@@ -57,7 +57,8 @@ def _read(destination: str) -> Standing:
                 "fate": _Words(FATES).numbers(table["fate"]).astype(np.int8),
                 "code": codes.numbers(table["error_code"]).astype(np.int16),
                 "source": sources.numbers(table["source"]).astype(np.int32),
-                "paths": np.where(there, path_numbers(path.fill_null("").to_pylist()), 0),
+                "paths": _numbered(table["result_path"], fused),
+                "displays": _numbered(table["display_path"], fused),
                 "segment": np.full(len(table), index, np.int32),
                 "number": np.arange(len(table), dtype=np.int32),
                 "time": table["finished_at"].cast(pa.int64()).fill_null(0).to_numpy(),
@@ -65,7 +66,8 @@ def _read(destination: str) -> Standing:
                 "worker": workers.numbers(table["worker"]),
             }
         )
-        paths.append(path)
+        for name, columns in paths.items():
+            columns.append(table[name])
     aliases = read_aliases(destination)
     intents = {path: frozenset(hashes) for path, hashes in read_intents(destination).items()}
     if not sum(len(part["ids"]) for part in parts):
@@ -76,16 +78,14 @@ def _read(destination: str) -> Standing:
     when = (workers.ranks()[column.pop("worker")], runs.ranks()[column.pop("run")], column["time"])
     latest = EPOCH + timedelta(microseconds=int(column.pop("time").max()))
     order = np.lexsort((*when, column["ids"]))
-    stands = np.zeros(len(order), np.bool_)
-    stands[_last_writers(column, when)] = True
+    stands = _last_writers(column, when)
     column = {name: values[order] for name, values in column.items()}
     found = Standing(
         rows=Rows(**column, stands=stands[order], newest=_lasts(column["ids"])),
         codes=codes.words,
         sources=sources.words,
-        result_paths=pa.chunked_array(
-            [pa.chunked_array(paths).cast(pa.large_string()).combine_chunks().take(pa.array(order))]
-        ),
+        result_paths=_ordered(paths["result_path"], order),
+        display_paths=_ordered(paths["display_path"], order),
         segments=SegmentRows(segments),
         aliases=aliases,
         intents=intents,
@@ -95,16 +95,33 @@ def _read(destination: str) -> Standing:
     return found
 
 
+def _numbered(paths: pa.ChunkedArray, fused: Numbers) -> Numbers:
+    """Numbers of the paths of fused rows, 0 where there is none."""
+    there = fused & ~np.asarray(paths.is_null())
+    if not there.any():
+        return np.zeros(len(there), np.int64)
+    return np.where(there, path_numbers(paths.fill_null("").to_pylist()), 0)
+
+
+def _ordered(paths: Sequence[pa.ChunkedArray], order: Numbers) -> pa.ChunkedArray:
+    whole = pa.chunked_array(paths).cast(pa.large_string()).combine_chunks()
+    return pa.chunked_array([whole.take(pa.array(order))])
+
+
 def _last_writers(column: Mapping[str, Numbers], when: tuple[Numbers, ...]) -> Numbers:
-    """Of the rows that wrote a path, those whose result was not replaced by a later one.
+    """Mask of the rows none of whose files was replaced by a later one.
 
     What was superseded or pruned is no result any more, and took away nobody else's.
     """
-    kept = (column["paths"] != 0) & (column["fate"] <= FATES.index("source_gone"))
-    places = np.flatnonzero(kept)
-    paths = column["paths"][places]
+    kept = column["fate"] <= FATES.index("source_gone")
+    written = [np.flatnonzero(kept & (column[name] != 0)) for name in ("paths", "displays")]
+    places = np.concatenate(written)
+    paths = np.concatenate([column["paths"][written[0]], column["displays"][written[1]]])
     order = np.lexsort((*(one[places] for one in when), paths))
-    return places[order][_lasts(paths[order])]
+    stands = np.zeros(len(kept), np.bool_)
+    stands[written[0]] = True
+    stands[places[order][~_lasts(paths[order])]] = False
+    return stands
 
 
 def _lasts(ordered: Numbers) -> Numbers:
@@ -119,9 +136,10 @@ def _doubt_intents(found: Standing) -> None:
     rows = found.rows
     for path, hashes in found.intents.items():
         (number,) = path_numbers([path]).tolist()
-        for place in np.flatnonzero((rows.paths == number) & rows.stands).tolist():
-            if hashes - {found.row(place, ("result_sha256",))["result_sha256"]}:
-                rows.stands[place] = False
+        for name, numbers in (("result_sha256", rows.paths), ("display_sha256", rows.displays)):
+            for place in np.flatnonzero((numbers == number) & rows.stands).tolist():
+                if hashes - {found.row(place, (name,))[name]}:
+                    rows.stands[place] = False
 
 
 class _Words:

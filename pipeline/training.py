@@ -25,6 +25,7 @@ from pipeline import storage
 from pipeline.batches import BatchSource, validation_plans
 from pipeline.checkpoints import Identity
 from pipeline.cluster import connect
+from pipeline.light_batches import check_patch, fields_of
 from pipeline.patches import PatchRef, open_patches, read_patch
 from pipeline.pool import Device
 from pipeline.recipe import Recipe
@@ -151,9 +152,13 @@ def _job(run: TrainRun) -> Job:
     shards = tuple(map(storage.absolute, run.shards))
     check_one_split(shards)
     refs, validation = (_open(shards, split) for split in ("train", "validation"))
+    fields: tuple[str, ...] = ()
     for ref in (*refs[:1], *validation[:1]):
-        side = recipe.data.crop_px or read_patch(ref).frames.shape[-1]
+        patch = read_patch(ref)
+        side = recipe.data.crop_px or patch.frames.shape[-1]
         check_px(objective, side, f"The patch {ref.key} of the shards")
+        check_patch(patch, fields_of(objective.needs))
+        fields = fields_of(objective.needs, measured_by=patch)
     return Job(
         recipe=recipe,
         objective=build,
@@ -164,6 +169,7 @@ def _job(run: TrainRun) -> Job:
             seed=training.seed,
             settings=recipe.augment,
             crop_px=data.crop_px,
+            fields=fields_of(objective.needs),
         ),
         validation=validation_plans(
             validation,
@@ -171,6 +177,7 @@ def _job(run: TrainRun) -> Job:
             batch=training.batch,
             most=training.validation_patches,
         ),
+        validation_fields=fields,
         identity=Identity(
             network=network,
             recipe=recipe.decisive,

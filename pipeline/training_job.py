@@ -25,7 +25,8 @@ class Job:
     """What every worker of a training is given.
 
     ``objective`` makes a new objective, ``source`` is what to train on, ``validation`` what to
-    validate with, ``out`` the run's folder, ``init`` what weights to begin with ("" for none).
+    validate with (``validation_fields`` as of ``BatchSource.fields``), ``out`` the run's folder,
+    ``init`` what weights to begin with ("" for none).
     """
 
     recipe: Recipe
@@ -35,6 +36,7 @@ class Job:
     identity: Identity
     out: str
     init: str = ""
+    validation_fields: tuple[str, ...] = ()
 
     @property
     def store(self) -> Store:

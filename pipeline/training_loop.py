@@ -199,17 +199,17 @@ class _Loop:
 
     def _validate(self, log: TrainingLog | None) -> None:
         """Validate, write everything down, and keep a checkpoint and the best weights."""
-        objective, plans = self._learner.objective, self._job.validation
-        crop_px = self._job.source.crop_px
+        objective, job = self._learner.objective, self._job
+        plans, crop_px, fields = job.validation, job.source.crop_px, job.validation_fields
         sheets: list[torch.Tensor] = []
 
         def draw() -> None:
-            (batch,) = read_ahead(plans[:1], self._team.device, crop_px=crop_px)
+            (batch,) = read_ahead(plans[:1], self._team.device, crop_px=crop_px, fields=fields)
             with gpu_memory():
                 sheets.append(objective.picture(batch))
 
         with self._learner.evaluating():
-            figures = validate(objective, plans, self._team, crop_px=crop_px)
+            figures = validate(objective, plans, self._team, crop_px=crop_px, fields=fields)
             self._on_first(draw)
         best = self._ended.best.get(objective.headline, math.nan)
         better = math.isnan(best) or figures[objective.headline] > best

@@ -19,7 +19,12 @@ __all__ = ["read_ahead", "validate"]
 
 
 def validate(
-    objective: Objective, plans: Sequence[BatchPlan], team: Team, *, crop_px: int | None
+    objective: Objective,
+    plans: Sequence[BatchPlan],
+    team: Team,
+    *,
+    crop_px: int | None,
+    fields: tuple[str, ...] = (),
 ) -> dict[str, float]:
     """The mean of every figure over all patches, the same whatever the number of workers.
 
@@ -30,7 +35,7 @@ def validate(
     figures: dict[int, dict[str, list[float]]] = {}
     error: BracketflowError | None = None
     try:
-        batches = read_ahead(mine, team.device, crop_px=crop_px)
+        batches = read_ahead(mine, team.device, crop_px=crop_px, fields=fields)
         with gpu_memory(), torch.no_grad():
             for plan, batch in zip(mine, batches, strict=True):
                 found = objective.evaluate(batch)
@@ -49,12 +54,16 @@ def validate(
 
 
 def read_ahead(
-    plans: Sequence[BatchPlan], device: torch.device, *, crop_px: int | None
+    plans: Sequence[BatchPlan],
+    device: torch.device,
+    *,
+    crop_px: int | None,
+    fields: tuple[str, ...] = (),
 ) -> Iterator[Batch]:
     """The batches of ``plans``; each is read while the one before it is worked on."""
 
     def read(plan: BatchPlan) -> Batch:
-        batch = read_validation_batch(plan, crop_px=crop_px)
+        batch = read_validation_batch(plan, crop_px=crop_px, fields=fields)
         return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
 
     return one_ahead(map(read, plans))

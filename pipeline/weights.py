@@ -18,6 +18,7 @@ from pipeline import storage
 from pipeline.errors import PhotoError, UsageError
 from pipeline.models import CARD, SUFFIX, read_file
 from pipeline.recipe import Recipe
+from pipeline.settings import Output
 
 __all__ = [
     "CARD",
@@ -163,20 +164,22 @@ def _card(
     least, most = objective.frames
     name = network["network"]
     shipped, _ = objective.export()
-    parameters = _shipped(objective.network, shipped).parameters()
+    trained = _shipped(objective.network, shipped)
+    output: Output = getattr(trained, "output", "fusion")
+    timed = ", with exposure times" if output == "radiance" else ""
     return Card(
         name=recipe.name,
         title=f"{name} trained by recipe {recipe.name}",
         summary=recipe.summary,
         paper="",
-        output="fusion",
-        parameters=sum(parameter.numel() for parameter in parameters),
+        output=output,
+        parameters=sum(parameter.numel() for parameter in trained.parameters()),
         weights_shipped=True,
         weights_sha256=sha256,
         licence="",
         min_frames=least,
         max_frames=most,
-        input="Aligned, display-referred sRGB frames, dark to bright.",
+        input=f"Aligned, display-referred sRGB frames, dark to bright{timed}.",
         notes=(
             f"Network {name}, options {json.dumps(network['options'], sort_keys=True)}.",
             f"Recipe {recipe.name} ({recipe.sha256[:12]}): {facts.step} steps of "

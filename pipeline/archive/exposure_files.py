@@ -8,7 +8,6 @@ Known forms: one number a frame, in the order of the sorted names (``exposure.tx
 
 from __future__ import annotations
 
-import io
 import math
 import posixpath
 import re
@@ -16,10 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from pipeline.errors import PhotoError
 from pipeline.listing import FileInfo
+from pipeline.small_arrays import numbers_in
 from pipeline.storage import open_read
 
 __all__ = ["EXPOSURE_FILES", "Exposures", "parse_exposures", "read_exposures"]
@@ -63,8 +61,8 @@ def read_exposures(file: FileInfo, names: Sequence[str]) -> Exposures | None:
         return None
     if file.path.lower().endswith(".npy"):
         try:
-            values = np.load(io.BytesIO(data), allow_pickle=False).ravel().astype(float).tolist()
-        except (ValueError, TypeError, EOFError, OSError):
+            values = numbers_in(data)
+        except ValueError:
             return None
         text = "\n".join(str(value) for value in values)
     else:
@@ -117,7 +115,7 @@ def _geometric(values: Sequence[float]) -> bool:
     if len(values) < 3:
         return max(values) < 1.0  # two numbers: stops start at 0 or are whole
     steps = [b - a for a, b in pairwise(values)]
-    ratios = [math.log2(b / a) for a, b in pairwise(values)]
+    ratios = [math.log2(b) - math.log2(a) for a, b in pairwise(values)]
 
     def unevenness(parts: Sequence[float]) -> float:
         mean = sum(parts) / len(parts)

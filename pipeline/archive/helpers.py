@@ -57,7 +57,8 @@ class ScanHelpers:
     """Hands batches to actors."""
 
     def __init__(self, actors: Sequence[Any]) -> None:
-        self._at_hand: dict[Any, list[Any]] = {actor: [] for actor in actors}
+        self._starting = {actor.ready.remote(): actor for actor in actors}
+        self._at_hand: dict[Any, list[Any]] = {}
 
     @property
     def most(self) -> int:
@@ -65,7 +66,16 @@ class ScanHelpers:
         return 4 * _AT_HAND * len(self._at_hand)
 
     def take(self, folders: Sequence[Folder]) -> _Sent | None:
-        """Hand a batch to whoever has least to do; None if all have enough."""
+        """Hand a batch to whoever has least to do; None if all have enough, or nobody started.
+
+        A full cluster may start actors late or never, which must not keep the scan waiting.
+
+        Raises:
+            InfrastructureError: ``version-mismatch``.
+        """
+        self._greet()
+        if not self._at_hand:
+            return None
         for actor, refs in self._at_hand.items():
             if refs:
                 with own_interrupts():
@@ -78,6 +88,22 @@ class ScanHelpers:
         self._at_hand[least].append(ref)
         first, last = folders[0].uri, folders[-1].uri
         return _Sent(ref, first if first == last else f"the folders from {first} to {last}")
+
+    def _greet(self) -> None:
+        """Take note of actors that have started."""
+        if not self._starting:
+            return
+        with own_interrupts():
+            started = ray.wait(list(self._starting), num_returns=len(self._starting), timeout=0)[0]
+            for ref in started:
+                actor = self._starting.pop(ref)
+                try:
+                    ray.get(ref)
+                except RayTaskError as error:
+                    raise raised_by(error) from error
+                except RayError:
+                    continue  # the others do its share
+                self._at_hand[actor] = []
 
 
 @dataclass(frozen=True)
@@ -126,11 +152,11 @@ class _Worker:
         self._versions = version(), expected
         self._looker = Looker(job).__enter__()
 
-    def look(self, folders: Sequence[Folder]) -> Looked:
-        """What is in some folders.
+    def ready(self) -> None:
+        """Make sure that this is the driver's version.
 
         Raises:
-            InfrastructureError: ``version-mismatch``, or what looking raises.
+            InfrastructureError: ``version-mismatch``.
         """
         ours, expected = self._versions
         if ours != expected:
@@ -139,4 +165,11 @@ class _Worker:
                 f"A worker runs bracketflow {ours}, this is {expected}; install the same version "
                 "on every node.",
             )
+
+    def look(self, folders: Sequence[Folder]) -> Looked:
+        """What is in some folders.
+
+        Raises:
+            InfrastructureError: what looking raises.
+        """
         return self._looker.look(folders)

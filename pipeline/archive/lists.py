@@ -24,7 +24,6 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import IO, Any
 
 import pyarrow as pa
@@ -38,7 +37,6 @@ __all__ = ["ID", "damage", "open_list", "open_parquet", "parquet_rows", "read_li
 
 _BATCH = 1024
 _NUMBERS = ("exposure_time_s", "f_number", "iso", "captured_s", "ev")
-_FIELDS = {field.name for field in fields(Frame)}
 ID = re.compile(r"[0-9a-f]{16}")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import imagecodecs
@@ -27,6 +28,7 @@ _EXPOSURE = re.compile(rb"^EXPOSURE=\s*([-+.\deE]+)\s*$", re.MULTILINE)
 _MULTI_PART, _DEEP = 0x1000, 0x800
 _HALF_MAX = 65_504.0
 _LEAST_EXPOSURE = 1e-12
+_REC709 = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)  # red, green, blue, white; as sRGB
 
 
 def read_layout(source: Source) -> Layout:
@@ -84,19 +86,28 @@ def decode(source: Source, layout: Layout) -> NDArray[np.float32]:
     return pixels if exposure == 1.0 else (pixels / np.float32(exposure)).astype(np.float32)
 
 
-def encode_exr(pixels: NDArray[np.float32], bits: int) -> bytes:
+def encode_exr(
+    pixels: NDArray[np.float32], bits: int, facts: Mapping[str, Any] | None = None
+) -> bytes:
     """An OpenEXR file of linear RGB in the primaries of sRGB, ZIP compressed.
 
     Args:
         pixels: (H, W, 3) float32, linear, finite.
         bits: 16 for half, 32 for float. Half ends at 65504; what is brighter is clipped.
+        facts: standard attributes of OpenEXR, such as ``expTime`` in s; with them, the file says
+            what its primaries are. Text that is not UTF-8 is made so.
     """
     stored = pixels if bits == 32 else np.clip(pixels, -_HALF_MAX, _HALF_MAX).astype(np.float16)
-    header = {
+    header: dict[str, Any] = {
         "compression": OpenEXR.ZIP_COMPRESSION,
         "type": OpenEXR.scanlineimage,
         "software": "bracketflow",
     }
+    if facts is not None:
+        header["chromaticities"] = _REC709
+        for name, value in facts.items():
+            text = isinstance(value, str)
+            header[name] = value.encode("utf-8", "backslashreplace").decode() if text else value
     buffer = io.BytesIO()
     OpenEXR.File(header, {"RGB": np.ascontiguousarray(stored)}, num_threads=1).write(buffer)
     return buffer.getvalue()

@@ -40,6 +40,7 @@ _ROWS_PER_STRIP, _PLANES = 278, 284
 _COMPRESSIONS = (1, 5, _JPEG, 8, 32_773, 32_946, 34_925, 34_926, 50_000)
 _STRUCTURAL = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT)
 _MAX_PIECES = 1 << 17
+_LEAST_PIECE_PX = 256  # of more pieces than that, on average
 _BLOCK = 16  # JPEG pads to as much
 
 
@@ -206,7 +207,15 @@ def _check_pieces(source: Source, page: Directory) -> None:
     count = -(-width // wide) * -(-height // high) * planes
     starts, sizes = (_TILE_OFFSETS, _TILE_COUNTS) if tiled else (_STRIP_OFFSETS, _STRIP_COUNTS)
     places = list(zip(page.integers(starts), page.integers(sizes), strict=False))
-    if count > _MAX_PIECES or len(places) < count or not all(size for _, size in places[:count]):
+    if count > max(_MAX_PIECES, width * height // _LEAST_PIECE_PX):
+        raise _damaged(source, f"{count} strips or tiles are too many for its size")
+    if count == 1 and sizes not in page.entries and page.integer(_COMPRESSION, 1) == 1:
+        # What one strip takes follows from its size.
+        row_bits = width * page.integer(_SAMPLES, 1) * max(page.integers(_BITS) or [1])
+        if page.integer(starts) + -(-row_bits // 8) * height > source.size_bytes:
+            raise _damaged(source, "its pixels are not all there")
+        return
+    if len(places) < count or not all(size for _, size in places[:count]):
         raise _damaged(source, f"{len(places)} of {count} strips or tiles")
     if page.integer(_COMPRESSION, 1) == _JPEG:
         room = (wide + _BLOCK) * (high + _BLOCK)

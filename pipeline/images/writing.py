@@ -7,6 +7,7 @@ always: no time stamps, fixed profiles, one thread.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -176,8 +177,18 @@ def encode_photo(
     return Written(data=data, sha256=sha256_of(data), width=width, height=height)
 
 
-def encode_radiance(radiance: torch.Tensor | NDArray[np.float32], *, bits: int = 16) -> Written:
+def encode_radiance(
+    radiance: torch.Tensor | NDArray[np.float32],
+    *,
+    bits: int = 16,
+    facts: Mapping[str, Any] | None = None,
+) -> Written:
     """Encode a radiance, (3, H, W) float, linear, as OpenEXR of 16 (half) or 32 bits.
+
+    Args:
+        radiance: in the primaries of sRGB.
+        bits: per channel.
+        facts: see :func:`pipeline.images.radiance.encode_exr`.
 
     Raises:
         UsageError: ``option-invalid``.
@@ -192,7 +203,7 @@ def encode_radiance(radiance: torch.Tensor | NDArray[np.float32], *, bits: int =
             "The radiance holds values that are no numbers; choose another model and report this.",
         )
     try:
-        data = encode_exr(planes.permute(1, 2, 0).contiguous().numpy(), bits)
+        data = encode_exr(planes.permute(1, 2, 0).contiguous().numpy(), bits, facts or {})
     except Exception as error:
         raise _unwritable("exr", width, height, error) from error
     return Written(data=data, sha256=sha256_of(data), width=width, height=height)

@@ -110,6 +110,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("crop_px", pa.list_(pa.int32()), "px", "top, left, height, width kept of the frames"),
     # How it was made
     Column("model", pa.string(), "", "name in the zoo, or of own weights"),
+    Column("model_reason", pa.string(), "", "why it was this one, where --model auto chose"),
+    Column("reference_frame", pa.int32(), "", "whose moment a radiance shows: from 1, dark first"),
+    Column("light_ratios", _DOUBLES, "", "light that each frame took in, over the reference's"),
+    Column("light_estimated", pa.bool_(), "", "whether these were told from the pixels"),
+    Column("followed_share", pa.float64(), "0..1", "share of pixels that optical flow followed"),
     Column("weights_sha256", pa.string(), "", "hash of the weights file, null without weights"),
     Column("settings_sha256", pa.string(), "", "hash of the settings"),
     Column("algorithm_version", pa.int32(), "", "raised by hand when results change"),
@@ -121,6 +126,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("result_bytes", pa.int64(), "B", "its size"),
     Column("result_format", pa.string(), "", "jpeg, png, tiff, avif or exr"),
     Column("result_bits", pa.int32(), "bit", "bits per channel"),
+    Column("display_uri", pa.string(), "", "the tone-mapped picture beside a radiance"),
+    Column("display_path", pa.string(), "", "the same relative to the destination"),
+    Column("display_sha256", pa.string(), "", "hash of its bytes"),
+    Column("display_bytes", pa.int64(), "B", "its size"),
+    Column("display_format", pa.string(), "", "jpeg, png, tiff or avif"),
+    Column("display_bits", pa.int32(), "bit", "bits per channel"),
     Column("width", pa.int32(), "px", "its width"),
     Column("height", pa.int32(), "px", "its height"),
     Column("preview_uri", pa.string(), "", "a small JPEG of the result"),
@@ -133,7 +144,7 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "headline: MEF-SSIM gray_ms3 against all frames; null for radiance",
     ),
-    Column("mef_ssim_preview", pa.float64(), "", "the same of a radiance's preview"),
+    Column("mef_ssim_preview", pa.float64(), "", "the same of a radiance's tone-mapped picture"),
     Column("gray_scale1", pa.float64(), "", "MEF-SSIM of the finest scale"),
     Column("gray_scale2", pa.float64(), "", "MEF-SSIM at half size"),
     Column("gray_scale3", pa.float64(), "", "MEF-SSIM at quarter size"),
@@ -150,6 +161,19 @@ COLUMNS: tuple[Column, ...] = (
     Column("reference_kind", pa.string(), "", "display (a label) or radiance (ground truth)"),
     Column("psnr_db", pa.float64(), "dB", "PSNR against the reference"),
     Column("ssim", pa.float64(), "", "SSIM against the reference"),
+    # Radiances as they are stored, against ground truth, both in 0..1 where 1 is the light that
+    # just saturates the shortest exposure; truth beyond it is clipped, as no frame shows it
+    Column("psnr_mu_db", pa.float64(), "dB", "PSNR of a radiance after the mu-law"),
+    Column("psnr_l_db", pa.float64(), "dB", "PSNR of a radiance, linear"),
+    Column("ssim_mu", pa.float64(), "", "SSIM of a radiance after the mu-law"),
+    Column("ssim_l", pa.float64(), "", "SSIM of a radiance, linear"),
+    Column(
+        "ghost_share",
+        pa.float64(),
+        "0..1",
+        "share of the pixels which the reference frame exposes well, in which a radiance shows "
+        "something else than that frame does",
+    ),
     # Cost
     Column("seconds_read", pa.float64(), "s", "decoding"),
     Column("seconds_align", pa.float64(), "s", "registration and warping"),

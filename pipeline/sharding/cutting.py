@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.hdr_network import middle
 from pipeline.bracket import Pixels
 from pipeline.choosing import dark_to_bright, grey, under_over
 from pipeline.patches import Patch
@@ -114,13 +115,16 @@ def cut_patches(
         scene: what the patches remember as theirs.
         times_s: K exposure times.
         evs: K exposures in stops.
-        label: reference picture of the same size, display-referred or linear float32.
+        label: reference picture of the same size, display-referred, or linear float32 in the scale
+            of the middle one of all frames; patches have it in the scale of their own middle frame,
+            or not at all where the times that tell it are unknown.
         followed: the chosen frames (:func:`choose_frames`), in their order, laid on each other.
 
     Returns:
         no patches where the frames are smaller than one; else at least one.
     """
     chosen = choose_frames(frames, settings.pair)
+    label = _rescaled(label, len(frames), chosen, times_s)
     size = settings.patch_px
     rng = np.random.default_rng([settings.seed, int(bracket_id, 16)])
     height, width = frames[0].shape[:2]
@@ -157,6 +161,21 @@ def cut_patches(
         for index, (place, contrast) in enumerate(kept)
     )
     return Cut(patches=patches, dull=dull)
+
+
+def _rescaled(
+    label: Pixels | NDArray[np.float32] | None,
+    count: int,
+    chosen: Sequence[int],
+    times_s: Sequence[float] | None,
+) -> Pixels | NDArray[np.float32] | None:
+    """A linear label, from the scale of the middle frame to that of the middle chosen one."""
+    whole, own = middle(count), chosen[middle(len(chosen))]
+    if label is None or label.dtype != np.float32 or own == whole:
+        return label
+    if times_s is None:
+        return None
+    return label * np.float32(times_s[own] / times_s[whole])
 
 
 def _followed(followed: Followed | None, place: tuple[int, int], size: int) -> dict[str, Any]:

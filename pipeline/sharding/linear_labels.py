@@ -9,7 +9,6 @@ just white (``model.radiance``).
 
 from __future__ import annotations
 
-import io
 import posixpath
 
 import numpy as np
@@ -23,8 +22,9 @@ from pipeline.archive.shot import RADIANCE_EXTENSIONS, extension
 from pipeline.bracket import Bracket, Stack
 from pipeline.errors import PhotoError
 from pipeline.images.reading import Limits, read_photo, read_radiance
+from pipeline.small_arrays import numbers_in
 
-__all__ = ["read_label"]
+__all__ = ["read_label", "read_linear"]
 
 Array = NDArray[np.float32]
 
@@ -52,12 +52,7 @@ def read_label(bracket: Bracket, stack: Stack, limits: Limits) -> tuple[Array, l
         PhotoError: the label cannot be read, or is all black.
     """
     assert bracket.label_uri is not None, "the caller has asked"
-    label, own_scale = _linear(bracket.label_uri, limits)
-    label = np.nan_to_num(np.maximum(label, 0), nan=0.0, posinf=float(np.finfo(np.float32).max))
-    if not label.any():
-        raise PhotoError(
-            "radiance-unusable", f"{bracket.label_uri} holds no light at all; replace it."
-        )
+    label, own_scale = read_linear(bracket.label_uri, limits)
     reference = middle(stack.count)
     times = stack.exposure_times_s
     documented = 1.0 if own_scale else None
@@ -73,8 +68,21 @@ def read_label(bracket: Bracket, stack: Stack, limits: Limits) -> tuple[Array, l
     ]
 
 
-def _linear(uri: str, limits: Limits) -> tuple[Array, bool]:
-    """The label as it stands, and whether 1 is the middle frame's white already."""
+def read_linear(uri: str, limits: Limits) -> tuple[Array, bool]:
+    """A label in the scale of its file, (H, W, 3) float32 >= 0, and whether 1 is the middle frame's
+    white already. What is no number counts as black.
+
+    Raises:
+        PhotoError: it cannot be read, or is all black.
+    """
+    light, own_scale = _as_it_stands(uri, limits)
+    light = np.nan_to_num(np.maximum(light, 0), nan=0.0, posinf=float(np.finfo(np.float32).max))
+    if not light.any():
+        raise PhotoError("radiance-unusable", f"{uri} holds no light at all; replace it.")
+    return light, own_scale
+
+
+def _as_it_stands(uri: str, limits: Limits) -> tuple[Array, bool]:
     if extension(uri) in RADIANCE_EXTENSIONS:
         return read_radiance(uri, limits), False
     pixels = read_photo(uri, limits).pixels
@@ -82,8 +90,8 @@ def _linear(uri: str, limits: Limits) -> tuple[Array, bool]:
     try:
         with storage.open_read(ratio_uri) as handle:
             data = handle.read(_RATIO_BYTES)
-        ratio = float(np.load(io.BytesIO(data), allow_pickle=False).ravel()[0])
-    except (PhotoError, ValueError, IndexError, EOFError, OSError, TypeError):
+        ratio = numbers_in(data)[0]
+    except (PhotoError, ValueError, IndexError):
         ratio = 0.0
     if not (np.isfinite(ratio) and ratio > 0):
         raise PhotoError(

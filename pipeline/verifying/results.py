@@ -23,7 +23,7 @@ from pipeline.plain_parquet import open_plain
 from pipeline.verifying.findings import Finding
 from pipeline.verifying.tree import Tree, is_inside
 
-__all__ = ["COLUMNS", "check_row", "small_pictures"]
+__all__ = ["COLUMNS", "check_row", "small_pictures", "written_files"]
 
 COLUMNS = (
     "bracket_id",
@@ -32,11 +32,16 @@ COLUMNS = (
     "result_sha256",
     "result_bytes",
     "result_format",
+    "display_path",
+    "display_sha256",
+    "display_bytes",
+    "display_format",
     "preview_uri",
     "map_uri",
 )
 """What of a row has to be known to check it."""
 
+_FILES = ("result", "display")
 _GONE = ("file-missing", "file-link")
 
 
@@ -45,6 +50,14 @@ def small_pictures(row: Mapping[str, Any]) -> list[str]:
     preview, score_map = preview_paths(row["bracket_id"])
     pairs = ((preview, row["preview_uri"]), (score_map, row["map_uri"]))
     return [path for path, uri in pairs if uri is not None]
+
+
+def written_files(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of what a row says that it wrote as results: the result, and the picture
+    beside a radiance."""
+    for name in _FILES:
+        if row[f"{name}_path"] is not None:
+            yield row[f"{name}_path"], row[f"{name}_sha256"]
 
 
 def check_row(
@@ -67,13 +80,24 @@ def check_row(
     Raises:
         InfrastructureError: ``storage-failed``.
     """
-    return [*_result(tree, row, intents, deep, repair), *_previews(tree, row)]
+    findings = [
+        finding
+        for name in _FILES
+        if row[f"{name}_path"] is not None
+        for finding in _result(tree, row, name, intents, deep, repair)
+    ]
+    return [*findings, *_previews(tree, row)]
 
 
 def _result(
-    tree: Tree, row: Mapping[str, Any], intents: Mapping[str, Set[str]], deep: bool, repair: bool
+    tree: Tree,
+    row: Mapping[str, Any],
+    name: str,
+    intents: Mapping[str, Set[str]],
+    deep: bool,
+    repair: bool,
 ) -> Iterator[Finding]:
-    path = str(row["result_path"])
+    path = str(row[f"{name}_path"])
 
     def found(code: str, message: str, **more: Any) -> Finding:
         return Finding(code=code, path=path, bracket_id=row["bracket_id"], message=message, **more)
@@ -90,14 +114,14 @@ def _result(
         else:
             yield found("result-unreadable", error.message)
         return
-    same = sha256 == row["result_sha256"]
-    why = _why_undecodable(uri, row["result_format"], deep or not same)
+    same = sha256 == row[f"{name}_sha256"]
+    why = _why_undecodable(uri, row[f"{name}_format"], deep or not same)
     if same:
         if why is not None:
             yield found("result-undecodable", f"{why} These bytes were written so.")
     elif sha256 in intents.get(path, ()):
         yield found("leftover-result", f"{uri} is newer than its row; the next `fuse` mends it.")
-    elif why is None and size != row["result_bytes"]:
+    elif why is None and size != row[f"{name}_bytes"]:
         yield found(
             "result-changed",
             f"{uri} was changed after it was written, and is left alone; the report speaks of "

@@ -23,7 +23,7 @@ from pipeline.report.schema import HIDDEN_FATES, Row
 from pipeline.segments import live_segments, open_segment, read_columns, unchanging
 from pipeline.verifying.findings import Finding
 from pipeline.verifying.records import Records
-from pipeline.verifying.results import small_pictures
+from pipeline.verifying.results import small_pictures, written_files
 from pipeline.verifying.tree import Entry, Tree, is_inside
 
 __all__ = ["check_files"]
@@ -32,7 +32,17 @@ _RESULTS = ("results", "patches", "previews")
 _OWN = ("report", "catalog")
 _OLD_S = 24 * 3600.0
 _BATCH = 10_000
-_COLUMNS = ("bracket_id", "result_path", "result_sha256", "preview_uri", "map_uri", "fate")
+_PATHS = ("result_path", "display_path")
+_COLUMNS = (
+    "bracket_id",
+    "result_path",
+    "result_sha256",
+    "display_path",
+    "display_sha256",
+    "preview_uri",
+    "map_uri",
+    "fate",
+)
 
 
 def check_files(
@@ -167,8 +177,7 @@ def _recorded(
 
     def paths() -> Iterator[str]:
         for row in _rows(tree.destination):
-            path, sha256 = row["result_path"], row["result_sha256"]
-            if path is not None:
+            for path, sha256 in written_files(row):
                 yield path
                 if path in announced:
                     written.setdefault(path, set()).add(sha256)
@@ -178,8 +187,9 @@ def _recorded(
 
     numbers = np.unique(_numbers(paths()))
     if withdrawn:
-        for path in read_report(tree.destination, columns=["result_path"])["result_path"]:
-            withdrawn.pop(path.as_py(), None)
+        for column in read_report(tree.destination, columns=_PATHS).columns:
+            for path in column:
+                withdrawn.pop(path.as_py(), None)
     return _Recorded(paths=numbers, withdrawn=withdrawn, written=written)
 
 

@@ -32,7 +32,8 @@ from pipeline.archive.scan import ScanOptions
 from pipeline.bracket import Stack
 from pipeline.deciding import Planner
 from pipeline.demo.archive import ArchivePlan, make_archive
-from pipeline.fusing import FuseRecipe, fuse_stack
+from pipeline.fusing import FuseRecipe
+from pipeline.fusion_visit import fuse_stack
 from pipeline.images.reading import read_photo
 from pipeline.images.writing import encode_photo
 from pipeline.models import find_model

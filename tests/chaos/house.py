@@ -30,7 +30,7 @@ __all__ = ["House", "open_house"]
 _BIN = Path(sys.executable).parent
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 240
-_COMMAND_S = 600
+_COMMAND_S = 1800
 _OPTIONS = {
     "fuse": ("--model", "mertens", "--align", "off", "--format", "png"),
     "shard": ("--patch-px", "32", "--min-contrast", "0", "--align", "off"),

@@ -62,6 +62,7 @@ _IN_COMPACTION = (
 _IN_RETIREMENT = ("retire.file.before", "retire.file.after")
 _IN_WORKERS_THAT_SHARD = {"shard.patches.before": 3, "shard.patches.after": 3}
 _IN_DRIVER_THAT_SHARDS = ("shard.split.before", "shard.split.after")
+_IN_WORKERS_THAT_MERGE = {"fuse.display.before": 2, "fuse.display.after": 3}
 _COMPACT = "import sys; from pipeline.compaction import compact; compact(sys.argv[1])"
 
 
@@ -83,7 +84,7 @@ def _verdict(different: list[str]) -> str:
 def test_every_point_is_in_the_matrix():
     planned = {*_IN_WORKERS, *_AT_START_OF_WORKERS, *_AT_END_OF_WORKERS, *_IN_DRIVER}
     planned |= {*_WITH_ALIASES, *_IN_COMPACTION, *_IN_RETIREMENT}
-    planned |= {*_IN_WORKERS_THAT_SHARD, *_IN_DRIVER_THAT_SHARDS}
+    planned |= {*_IN_WORKERS_THAT_SHARD, *_IN_DRIVER_THAT_SHARDS, *_IN_WORKERS_THAT_MERGE}
     assert planned == set(FAULT_POINTS)
 
 
@@ -246,4 +247,21 @@ def test_sharding_that_dies(house, archive, matrix, tmp_path):
         process = "worker" if point in _IN_WORKERS_THAT_SHARD else "driver"
         matrix[point, process] = (int(point in killed), _verdict(different))
     assert killed == {*_IN_WORKERS_THAT_SHARD, *_IN_DRIVER_THAT_SHARDS}
+    assert not different, different
+
+
+def test_merging_that_dies(house, archive, matrix, tmp_path):
+    whole, out, once = (tmp_path / name for name in ("whole", "out", "once"))
+    merge = ("--model", "merge")  # a result of two files
+    assert house.fuse(archive, whole, *merge) == 0, house.said()
+    expected = snapshot(archive, whole)
+    assert sum(name.endswith(".exr") for name in expected) > 2
+    faults = ",".join(f"{point}:{count}" for point, count in _IN_WORKERS_THAT_MERGE.items())
+    ended = house.fuse(archive, out, *merge, "--workers", "1", worker_fault=faults, once=once)
+    killed = {path.name for path in once.iterdir()}
+    assert house.fuse(archive, out, *merge) == 0, house.said()
+    different = differences(expected, snapshot(archive, out))
+    for point in _IN_WORKERS_THAT_MERGE:
+        matrix[point, "worker"] = (int(point in killed), _verdict(different))
+    assert (ended, killed) == (0, {*_IN_WORKERS_THAT_MERGE}), house.said()
     assert not different, different

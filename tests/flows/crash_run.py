@@ -45,7 +45,7 @@ def _open_alone(recipe, options) -> Iterator[_Alone]:
         yield _Alone(recipe, ledger)
 
 
-def _fuse(source: str, destination: str, fault: str | None) -> None:
+def _fuse(source: str, destination: str, fault: str | None, settings: FuseSettings) -> None:
     if fault is not None:
         os.environ[VARIABLE] = fault
     parts = {name: getattr(flow, name).fn for name in _STEPS} | {
@@ -54,10 +54,15 @@ def _fuse(source: str, destination: str, fault: str | None) -> None:
         "create_table_artifact": mock.Mock(),
     }
     with mock.patch.multiple(flow, **parts):
-        flow.fuse_archive.fn(source, destination, _SETTINGS)
+        flow.fuse_archive.fn(source, destination, settings)
 
 
-def fuse_apart(source: str, destination: str, fault: str | None = None) -> int | None:
+def fuse_apart(
+    source: str,
+    destination: str,
+    fault: str | None = None,
+    settings: FuseSettings = _SETTINGS,
+) -> int | None:
     """Fuse in a process of its own.
 
     Returns:
@@ -66,7 +71,7 @@ def fuse_apart(source: str, destination: str, fault: str | None = None) -> int |
     # Forked from a process that has imported everything: an import takes longer than the run.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    process = context.Process(target=_fuse, args=(source, destination, fault))
+    process = context.Process(target=_fuse, args=(source, destination, fault, settings))
     process.start()
     process.join(60)
     return process.exitcode

@@ -36,6 +36,7 @@ COMMANDS = [
     "shard",
     "train",
     "render",
+    "dynamic",
     "verify",
     "quarantine",
 ]

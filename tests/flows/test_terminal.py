@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.show import pairs
-from flows.terminal import Terminal
+from flows.terminal import Terminal, one_line
 
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b31m\r\b\u202egpj.exe"
 
@@ -49,3 +49,8 @@ def test_colours_and_lines_of_our_own_stay():
 
 def test_markup_in_a_name_is_a_name():
     assert "[bold]x[/]" in shown(escape("[bold]x[/]"))
+
+
+def test_a_name_with_lines_in_it_writes_no_line_of_its_own():
+    assert one_line("a.jpg\n\nEvery row has its file.").count("\n") == 0
+    assert "Every row has its file." in one_line("a.jpg\r\u2028Every row has its file.")

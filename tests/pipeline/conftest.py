@@ -70,6 +70,7 @@ def fuse_one(tmp_path):
             destination=destination,
             standing=standing or Standing(),
             run_id="r",
+            output=recipe.output,
         )
         return fuse_bracket(planner.decide(bracket), visitor)
 

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from model.metrics import mef_ssim
-from pipeline import fusing
+from pipeline import fusion_visit
 from pipeline.bracket import Frame, Stack
 from pipeline.errors import InfrastructureError, UsageError
+from pipeline.fusion_visit import frames_for
 from pipeline.images.reading import read_photo
+from pipeline.images.writing import EXTENSIONS
 from pipeline.ledger import Ledger
 from pipeline.models import ChosenModel, find_model
 from pipeline.settings import FuseSettings
@@ -62,7 +64,7 @@ def test_every_format_is_written_and_decodes(make_bracket, fuse_one, output, bit
     row = fuse_one(make_bracket(textured(0.5), textured(2.0)), settings)
     assert row["status"] == "fused", row["error_message"]
     assert Path(row["result_uri"]).stat().st_size == row["result_bytes"]
-    assert row["result_uri"].endswith(settings.extension)
+    assert row["result_uri"].endswith(EXTENSIONS[output])
 
 
 def test_the_same_bracket_gives_the_same_bytes(make_bracket, fuse_one, tmp_path):
@@ -138,7 +140,7 @@ def test_a_bug_costs_one_row_and_names_itself(make_bracket, fuse_one, monkeypatc
     def broken(*arguments, **options):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(fusing, "score_pixels", broken)
+    monkeypatch.setattr(fusion_visit, "score_pixels", broken)
     row = fuse_one(make_bracket(textured(0.5), textured(2.0)))
     assert (row["error_code"], row["error_stage"]) == ("unexpected", "score")
     assert "ZeroDivisionError" in row["error_message"]
@@ -152,7 +154,7 @@ def test_other_trouble_keeps_its_own_code(make_bracket, fuse_one, monkeypatch, r
     def failing(*arguments, **options):
         raise raised
 
-    monkeypatch.setattr(fusing, "fuse_stack", failing)
+    monkeypatch.setattr(fusion_visit, "fuse_stack", failing)
     row = fuse_one(make_bracket(textured(0.5), textured(2.0)))
     assert (row["status"], row["error_code"], row["error_stage"]) == ("quarantined", code, "fuse")
 
@@ -234,9 +236,9 @@ def test_a_bracket_too_short_for_the_model_is_told(make_bracket, fuse_with_avera
 def test_a_pair_is_dark_and_bright_for_a_pair_network(order):
     frames = tuple(np.full((8, 8, 3), level, np.uint8) for level in order)
     card = replace(find_model("mertens").card, max_frames=2)
-    chosen, notes = fusing.frames_for(card, Stack(frames=frames))
+    chosen, notes = frames_for(card, Stack(frames=frames))
     assert ([int(frame[0, 0, 0]) for frame in chosen.frames], notes) == ([30, 200], [])
-    anyway, _ = fusing.frames_for(replace(card, max_frames=None), Stack(frames=frames))
+    anyway, _ = frames_for(replace(card, max_frames=None), Stack(frames=frames))
     assert anyway.frames == frames
 
 
@@ -246,5 +248,5 @@ def test_a_pair_is_dark_and_bright_for_a_pair_network(order):
 def test_pairs_are_named_by_their_place_in_the_bracket(count, told):
     card = replace(find_model("mertens").card, max_frames=2)
     frames = tuple(np.full((8, 8, 3), 20 * k, np.uint8) for k in range(count))
-    _, (note,) = fusing.frames_for(card, Stack(frames=frames))
+    _, (note,) = frames_for(card, Stack(frames=frames))
     assert note.endswith(told)

@@ -17,9 +17,14 @@ def test_packaged_recipes_build_and_take_a_step(name):
     check_model(recipe)
     torch.manual_seed(0)
     small = {"ufm": {"network.width": 0.0625}, "ufm_k": {"network.widths": [2, 3, 4, 5]}}
-    made = objective_of(with_overrides(recipe, small[recipe.network["name"]]))
-    frames = torch.rand(2, recipe.data.frames[1], 3, 48, 48).sort(1).values
-    step = made.step({"frames": frames})
+    made = objective_of(with_overrides(recipe, small.get(recipe.network["name"], {})))
+    count = recipe.data.frames[1]
+    batch = {"frames": torch.rand(2, count, 3, 48, 48).sort(1).values}
+    for name in made.needs:
+        batch[name] = torch.rand(2, 3, 48, 48)
+    if made.needs:
+        batch["times_s"] = 4.0 ** torch.arange(count).expand(2, -1)
+    step = made.step(batch)
     step.loss.backward()
     assert torch.isfinite(step.loss)
     assert any(p.grad is not None and p.grad.any() for p in made.network.parameters())

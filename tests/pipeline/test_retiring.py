@@ -38,12 +38,12 @@ def archive(tmp_path):
             for name in names:
                 (tmp_path / "in" / name).unlink()
 
-        def run(self, *brackets, status="fused", data=b"result", **work):
+        def run(self, *brackets, status="fused", data=b"result", model="mertens", **work):
             run = FuseRun(
                 source=str(tmp_path / "in"),
                 destination=str(tmp_path / "out"),
-                settings=FuseSettings(model="mertens"),
-                model=find_model("mertens"),
+                settings=FuseSettings(model=model),
+                model=find_model(model),
                 work=WorkOptions(**work),
             )
             write_catalog(brackets, run.catalog_uri)
@@ -73,6 +73,12 @@ def archive(tmp_path):
                 "result_sha256": storage.sha256_of(data),
                 "preview_uri": picture,
             }
+            if job.display is not None:
+                storage.write_atomic(job.display.uri, data[::-1])
+                made |= {
+                    "display_path": job.display.path,
+                    "display_sha256": storage.sha256_of(data[::-1]),
+                }
         keys = {"key": job.key, "timeless_key": job.timeless_key}
         return base_row(job.bracket, run_id=run.run_id, worker="w", status=status, **keys | made)
 
@@ -107,6 +113,17 @@ def test_a_bracket_that_gains_a_frame_takes_the_place_of_the_old_one(archive, tm
     (copy,) = [row for row in rows if row["fate"]]
     assert (copy["bracket_id"], copy["superseded_by"]) == (old.id, new.id)
     assert archive.run(new).superseded == 0
+
+
+def test_the_picture_beside_a_radiance_goes_with_it(archive, tmp_path):
+    one, other = archive.bracket("a/1.jpg", "a/2.jpg"), archive.bracket("b/1.jpg", "b/2.jpg")
+    archive.run(one, other, model="merge")
+    everything = ["a/1_fused.exr", "a/1_fused.jpg", "b/1_fused.exr", "b/1_fused.jpg"]
+    assert files(tmp_path) == everything
+    archive.lose("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg")
+    (tmp_path / "out" / "results" / "b" / "1_fused.jpg").write_bytes(b"edited")
+    assert archive.run(model="merge", prune=True).pruned == 2
+    assert files(tmp_path) == ["b/1_fused.jpg"]
 
 
 def test_a_result_at_the_same_place_is_the_new_ones(archive, tmp_path):

@@ -83,6 +83,7 @@ class TinyObjective:
     headline = "closeness"
     frames = (2, None)
     least_px = 1
+    needs = ()
 
     def __init__(self, faults: Faults) -> None:
         self.network: nn.Module = nn.Sequential(

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.archive.exposure import exposure_contradiction
-from pipeline.archive.exposure_files import parse_exposures
+from pipeline.archive.exposure_files import parse_exposures, read_exposures
+from pipeline.listing import FileInfo
 
 
 @given(
@@ -56,7 +59,8 @@ def test_exposure_files(text: str, times: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1 2", "1 2 3 4", "a b c", "nan 0 1", "0 0 1e9", "-1000,250,60\n-2,0,2"]
+    "text",
+    ["", "1 2", "1 2 3 4", "a b c", "nan 0 1", "0 0 1e9", "-1000,250,60\n-2,0,2", "1e308 1e-300 1"],
 )
 def test_exposure_files_that_do_not_fit(text: str) -> None:
     assert parse_exposures(text, ["a.tif", "b.tif", "c.tif"]) is None
@@ -66,3 +70,22 @@ def test_exposure_files_that_do_not_fit(text: str) -> None:
 def test_any_text_is_survived(text: str, names: list[str]) -> None:
     found = parse_exposures(text, names)
     assert found is None or len(found.evs) == len(found.times_s) == len(names)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\3\4xxxx",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00v\x00"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (35184372088832,), }".ljust(117)
+        + b"\n",
+        b"\x80\x04K\x01.",
+    ],
+    ids=["an archive", "no header", "an array of 2^45 numbers", "a pickle"],
+)
+def test_a_damaged_array_of_exposures_gives_none(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "exposures.npy"
+    path.write_bytes(data)
+    file = FileInfo(uri=str(path), path=path.name, size_bytes=len(data), mtime_ns=0)
+    assert read_exposures(file, ["a.tif", "b.tif", "c.tif"]) is None

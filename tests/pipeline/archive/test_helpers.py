@@ -47,6 +47,7 @@ def test_the_catalog_is_the_same_though_a_worker_dies(
     take = helpers.ScanHelpers.take
 
     def watch(self: helpers.ScanHelpers, folders: Sequence[Folder]) -> object:
+        ray.wait(list(self._starting), num_returns=len(self._starting))
         promise = take(self, folders)
         if promise is not None:
             sent.extend(folders)
@@ -68,13 +69,15 @@ def test_a_batch_that_nobody_looks_into_ends_the_scan(
     monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     class Actor:
+        ready = SimpleNamespace(remote=lambda: "started")
         look = SimpleNamespace(remote=lambda folders: "ref")
 
     def wait(refs: list[str], **_: float) -> tuple[list[str], list[str]]:
-        return (refs, []) if code == "ray-failed" else ([], refs)
+        return (refs, []) if code == "ray-failed" or refs == ["started"] else ([], refs)
 
     def get(ref: str) -> None:
-        raise RayActorError
+        if ref != "started":
+            raise RayActorError
 
     monkeypatch.setattr(ray, "wait", wait)
     monkeypatch.setattr(ray, "get", get)
@@ -84,3 +87,16 @@ def test_a_batch_that_nobody_looks_into_ends_the_scan(
     with pytest.raises(InfrastructureError, match="/photos/evil") as caught:
         promise.result()
     assert caught.value.code == code
+
+
+def test_nobody_waits_for_actors_that_a_full_cluster_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Actor:
+        ready = SimpleNamespace(remote=lambda: "never")
+
+    monkeypatch.setattr(ray, "wait", lambda refs, **_: ([], refs))
+    folder = Folder(uri="/photos/day", path="day", source="/photos", files=())
+    found = helpers.ScanHelpers([Actor()])
+    assert found.take([folder]) is None
+    assert found.most == 0

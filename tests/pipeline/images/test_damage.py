@@ -26,6 +26,7 @@ from pipeline.images.source import Source
 from pipeline.images.writing import encode_photo, encode_radiance
 from pipeline.storage import to_uri
 from tests.hostile.seeds import seeds
+from tests.hostile.tiffs import tiff_of
 
 SEEDS = {name: data for name, data in seeds().items() if not name.startswith(("exr", "hdr"))}
 
@@ -250,3 +251,10 @@ def test_damage_in_the_middle_of_a_jpeg_is_found(tmp_path, gray):
         read_photo(str(path))
     assert caught.value.code == "decode-failed"
     assert "flipped.jpg" in caught.value.message
+
+
+def test_a_strip_without_its_count_is_as_long_as_its_pixels(put):
+    whole = tiff_of({279: (4, ())})
+    assert read_photo(put(whole, "whole.tif")).pixels.shape == (8, 8, 3)
+    behind = tiff_of({279: (4, ()), 273: (4, (100,)), 278: (4, (8,)), 257: (4, (80,))})
+    assert code_of(put(behind, "behind.tif")) == "decode-failed"

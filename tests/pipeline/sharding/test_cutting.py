@@ -142,3 +142,26 @@ def test_frames_are_reduced_by_area_and_never_enlarged():
     np.testing.assert_allclose(small[0, 0], frame[:4, :4].mean(axis=(0, 1)), atol=1)
     assert reduce_area(frame, 300) is frame
     assert reduce_area(frame, None) is frame
+
+
+@pytest.mark.parametrize(
+    ("pair", "gain"), [("all", 1.0), ("extreme", 1 / 8), ("under-over", 1 / 8)]
+)
+def test_a_linear_label_is_in_the_scale_of_the_patchs_own_middle_frame(pair, gain):
+    frames = [textured(light) for light in (0.2, 0.5, 0.9)]
+    light = textured(1.0).astype(np.float32)
+    cuts = {
+        times: cut_patches(
+            frames,
+            ShardSettings(patch_px=64, pair=pair),
+            bracket_id="0" * 16,
+            scene="s",
+            times_s=times,
+            label=light,
+        ).patches[0]
+        for times in ((0.125, 1.0, 8.0), None)
+    }
+    known, unknown = cuts.values()
+    square = light[known.top : known.top + 64, known.left : known.left + 64]
+    np.testing.assert_allclose(known.label, gain * square.transpose(2, 0, 1))
+    assert (unknown.label is None) == (pair != "all")
