@@ -116,7 +116,13 @@ def open_catalog(uri: str) -> Iterator[Any]:
                 "catalog-invalid",
                 f"{uri} is not a catalog; write one with `bracketflow scan SOURCE --out {uri}`.",
             )
-        version = int(table.schema_arrow.metadata[CATALOG_KEY])
+        try:
+            version = int(table.schema_arrow.metadata[CATALOG_KEY])
+        except ValueError as error:
+            raise UsageError(
+                "catalog-invalid",
+                f"{uri} is a damaged catalog (its version is no number); scan the archive again.",
+            ) from error
         if version > CATALOG_VERSION:
             raise UsageError(
                 "catalog-invalid",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -73,7 +73,7 @@ CATALOG_SCHEMA = pa.schema(
         _field("error_message", pa.string(), "the same as a sentence, with the cure"),
         _field("frames", pa.list_(_FRAME), "the frames, dark to bright", null=False),
         _field("listing", pa.string(), "hash of the listing that it was found in"),
-        _field("beside", pa.list_(pa.string()), "folders that were looked at, from the parent"),
+        _field("beside", pa.list_(pa.string()), "in a folder's first row: what else was looked at"),
     ],
     metadata={CATALOG_KEY: str(CATALOG_VERSION).encode()},
 )
@@ -102,7 +102,11 @@ def rows_of(brackets: Sequence[Bracket], stamps: Sequence[Stamp | None] = ()) ->
     ]
     known = stamps or [None] * len(brackets)
     columns["listing"] = [stamp and stamp.listing for stamp in known]
-    columns["beside"] = [stamp.beside if stamp and stamp.beside else None for stamp in known]
+    # In a folder's first row alone: it may name as many places as the folder has rows.
+    columns["beside"] = [
+        stamp.beside if stamp and stamp.beside and stamp is not before else None
+        for before, stamp in pairwise([None, *known])
+    ]
     columns["frames"] = _frames([bracket.frames for bracket in brackets])
     arrays = [
         pa.array(columns[field.name], field.type) if field.name != "frames" else columns["frames"]

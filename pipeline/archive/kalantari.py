@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from pipeline.archive.exposure_files import EXPOSURE_FILES, Exposures, read_exposures
+from pipeline.archive.exposure_files import EXPOSURE_FILES, Exposures
 from pipeline.archive.layout import Claim, Folder, Tools
 from pipeline.archive.shot import RADIANCE_EXTENSIONS, Shot, extension, natural_key, stem
 from pipeline.bracket import Bracket
@@ -106,7 +106,7 @@ def _exposures(
     for wanted in EXPOSURE_FILES:
         for file in candidates:
             if posixpath.basename(file.path).casefold() == wanted:
-                found = read_exposures(file, names)
+                found = tools.exposures(file, names)
                 if found is not None:
                     return found, wanted
     return None, ""

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from pipeline.archive.brightness import Thumbnail
+from pipeline.archive.exposure_files import Exposures
 from pipeline.archive.shot import (
     DISPLAY_EXTENSIONS,
     HeaderFacts,
@@ -61,6 +62,16 @@ class Folder:
     def parent_name(self) -> str:
         return posixpath.basename(self.parent_uri)
 
+    def beside(self, relative: str) -> str | None:
+        """The path, from the source, of what lies at ``relative`` to the parent of this folder.
+
+        None outside the source, and for the source itself, whose neighbours are not ours.
+        """
+        if not self.path:
+            return None
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(self.path), relative))
+        return None if place.startswith((".", "/")) else place
+
     @property
     def photographs(self) -> int:
         """How many image files it holds, with its children."""
@@ -100,14 +111,18 @@ class Claim:
 class Tools:
     """How layouts look into files; passed in, so that they can be tested without any.
 
-    ``read_header`` and ``thumbnail`` take a URI and raise :class:`PhotoError`; ``siblings`` lists
-    the files of the folders of that name (case ignored) beside a folder. ``twins`` maps the URI
-    of a frame to its twin's. ``near`` says that files mostly are at hand, as on a local disk.
+    ``read_header`` and ``thumbnail`` take a URI and raise :class:`PhotoError`; ``exposures`` is
+    :func:`~pipeline.archive.exposure_files.read_exposures`. ``siblings`` lists the files of the
+    folders of that name (case ignored) beside a folder, and ``namesakes`` those among them of one
+    name (case and extension ignored). ``twins`` maps the URI of a frame to its twin's. ``near``
+    says that files mostly are at hand, as on a local disk.
     """
 
     read_header: Callable[[str], HeaderFacts]
     thumbnail: Callable[[str], Thumbnail]
+    exposures: Callable[[FileInfo, Sequence[str]], Exposures | None]
     siblings: Callable[[Folder, str], Sequence[FileInfo]]
+    namesakes: Callable[[Folder, str, str], Sequence[FileInfo]]
     pool: ThreadPoolExecutor
     near: bool = False
     twins: Mapping[str, FileInfo] = field(default_factory=dict)

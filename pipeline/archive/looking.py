@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipeline.archive.brightness import thumbnail
 from pipeline.archive.catalog_rows import rows_of
 from pipeline.archive.check import check_pixels
+from pipeline.archive.exposure_files import read_exposures
 from pipeline.archive.finding import find_in
 from pipeline.archive.layout import Folder, Tools
 from pipeline.archive.options import ScanOptions
@@ -66,7 +67,9 @@ class Looker:
         self._tools = Tools(
             read_header=read_header,
             thumbnail=thumbnail,
+            exposures=read_exposures,
             siblings=self._siblings.files,
+            namesakes=self._siblings.namesakes,
             pool=self._headers,
             near=self._near,
         )
@@ -103,9 +106,8 @@ class Looker:
 
     def _look_into(self, folder: Folder) -> tuple[Sequence[Bracket], Stamp | None]:
         job = self._job
-        witness = Witness(self._tools)
+        witness = Witness(self._tools, settled_ns=job.settled_ns)
         found: Sequence[Bracket] = find_in(folder, witness.tools, job.options).brackets
         if job.check:
             found = list(self._headers.map(check_pixels, found))
-        digest = self._siblings.digest
-        return found, witness.stamp(folder, settled_ns=job.settled_ns, digest=digest)
+        return found, witness.stamp(folder, found, digest=self._siblings.digest)

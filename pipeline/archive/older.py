@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,15 +28,16 @@ from pipeline.archive.catalog_rows import CATALOG_SCHEMA
 from pipeline.archive.layout import Folder
 from pipeline.archive.looking import ScanJob
 from pipeline.archive.siblings import Siblings
-from pipeline.archive.stamps import DIGITS, beside_digest, folder_digest
+from pipeline.archive.stamps import DIGITS, SEALED, Seal, answer_digest, folder_digest
 from pipeline.errors import UsageError
 
 __all__ = ["OlderCatalog", "open_older", "scan_note"]
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 """Raised by hand whenever a scan would find something else in the same files."""
 
 _NO_MATTER = ("threads", "settle_s")  # options that do not change what is found
+_LISTING = re.compile(rf"[0-9a-f]{{{2 * DIGITS}}}")
 _LOOK_BACK = 8  # runs to the same destination among which one of this source is looked for
 
 
@@ -59,7 +62,10 @@ def open_older(catalog: str, job: ScanJob) -> Iterator[OlderCatalog | None]:
         with ExitStack() as stack:
             try:
                 file = stack.enter_context(open_catalog(uri))
-                if (file.schema_arrow.metadata or {}).get(SCAN_KEY) != scan_note(job):
+                schema = file.schema_arrow
+                if (schema.metadata or {}).get(SCAN_KEY) != scan_note(job):
+                    continue
+                if not schema.equals(CATALOG_SCHEMA):  # somebody's own columns or types
                     continue
                 older = OlderCatalog(uri, file)
             except UsageError:  # gone, damaged or another file: nothing to learn from it
@@ -84,6 +90,33 @@ def _is_of_run(name: str) -> bool:
     return name.startswith("run=") and name.endswith(".parquet")
 
 
+@dataclass(frozen=True)
+class _Group:
+    """A row group, and what the seals of its rows are over."""
+
+    table: pa.Table
+
+    @cached_property
+    def _rows(self) -> list[list[str | None]]:
+        return [self.table[name].to_pylist() for name in SEALED[:3]]
+
+    @cached_property
+    def _frames(self) -> list[list[str | None]]:
+        flat = pc.list_flatten(self.table["frames"])
+        return [pc.struct_field(flat, name).to_pylist() for name in SEALED[3:]]
+
+    @cached_property
+    def _ends(self) -> Any:
+        return np.cumsum(pc.list_value_length(self.table["frames"]).to_numpy(), dtype=int)
+
+    def sealed(self, start: int, stop: int) -> Iterator[list[str | None]]:
+        """The sealed columns of some rows."""
+        first = int(self._ends[start - 1]) if start else 0
+        last = int(self._ends[stop - 1])
+        yield from (values[start:stop] for values in self._rows)
+        yield from (values[first:last] for values in self._frames)
+
+
 class OlderCatalog:
     """The rows of a catalog by the folder that they were found in.
 
@@ -97,7 +130,7 @@ class OlderCatalog:
         self._ends = np.cumsum(
             [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)], dtype=int
         )
-        self._groups: dict[int, pa.Table] = {}
+        self._groups: dict[int, _Group] = {}
         with lists.damage(uri):
             digests, starts, counts = _runs(file)
         order = np.argsort(digests, kind="stable")
@@ -119,13 +152,16 @@ class OlderCatalog:
         if at == len(self._digests) or self._digests[at] != key:
             return None
         start = int(self._starts[at])
-        row = self.rows(range(start, start + 1))
-        listing: str = row["listing"][0].as_py()
-        if listing != own:
-            beside = row["beside"][0].as_py() or []
-            if listing != own + beside_digest(folder, beside, siblings.digest):
-                return None
-        return range(start, start + int(self._counts[at]))
+        which = range(start, start + int(self._counts[at]))
+        first = self.rows(which[:1])
+        places = first["beside"][0].as_py() or []
+        if None in places:
+            return None
+        seal = Seal()
+        for group, begin, end in self._pieces(which):
+            seal.update(group.sealed(begin, end))
+        answers = answer_digest(map(siblings.digest, places), seal.hexdigest())
+        return which if first["listing"][0].as_py() == own + answers else None
 
     def rows(self, which: range) -> pa.Table:
         """Some rows.
@@ -133,21 +169,25 @@ class OlderCatalog:
         Raises:
             UsageError: ``catalog-invalid``, the file is damaged.
         """
-        parts = []
-        start = which.start
-        while start < which.stop:
-            group = int(np.searchsorted(self._ends, start, side="right"))
-            first = int(self._ends[group - 1]) if group else 0
-            stop = min(which.stop, int(self._ends[group]))
-            parts.append(self._group(group).slice(start - first, stop - start))
-            start = stop
+        parts = [group.table.slice(begin, end - begin) for group, begin, end in self._pieces(which)]
         return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
 
-    def _group(self, number: int) -> pa.Table:
+    def _pieces(self, which: range) -> Iterator[tuple[_Group, int, int]]:
+        """The row groups that some rows lie in, and where in each."""
+        start = which.start
+        while start < which.stop:
+            number = int(np.searchsorted(self._ends, start, side="right"))
+            first = int(self._ends[number - 1]) if number else 0
+            stop = min(which.stop, int(self._ends[number]))
+            yield self._group(number), start - first, stop - first
+            start = stop
+
+    def _group(self, number: int) -> _Group:
         if number not in self._groups:
             with lists.damage(self.uri):
-                table = self._file.read_row_group(number)
-            self._groups[number] = table.select(CATALOG_SCHEMA.names).cast(CATALOG_SCHEMA)
+                table = self._file.read_row_group(number).cast(CATALOG_SCHEMA)
+                table.validate(full=True)  # text that is none would be noticed too late
+            self._groups[number] = _Group(table)
             for old in [k for k in self._groups if k < number - 1]:
                 del self._groups[old]
         return self._groups[number]
@@ -159,12 +199,15 @@ def _runs(file: Any) -> tuple[Any, array[int], array[int]]:
     starts, counts = array("q"), array("i")
     row, last = 0, None
     for batch in file.iter_batches(columns=["listing"]):
+        batch.validate(full=True)
         runs = pc.run_end_encode(batch["listing"])
         begin = 0
         for listing, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            if listing is not None and listing == last:
+            if listing is None or not _LISTING.fullmatch(listing):
+                listing = None
+            elif listing == last:
                 counts[-1] += end - begin
-            elif listing is not None:
+            else:
                 found += bytes.fromhex(listing[:DIGITS])
                 starts.append(row + begin)
                 counts.append(end - begin)

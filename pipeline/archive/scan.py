@@ -205,11 +205,12 @@ def _batches(
 
 def _settled(folders: Iterable[Folder], settle_s: float, tally: Tally) -> Iterator[Folder]:
     """The folders in which nothing changed of late; photographs of the others are counted."""
-    latest_ns = (time.time() - settle_s) * 1e9
+    latest_ns = time.time_ns() - round(settle_s * 1e9)
     for folder in folders:
-        if settle_s and max((file.mtime_ns or 0 for file in folder.everything()), default=0) > (
-            latest_ns
-        ):
+        # A time to come tells nothing, and would never pass; now is later than the listing.
+        now_ns = time.time_ns()
+        times = (file.mtime_ns or 0 for file in folder.everything())
+        if settle_s and any(latest_ns < changed_ns <= now_ns for changed_ns in times):
             tally.unsettled(folder.photographs)
         else:
             yield folder

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from pipeline.archive.layout import Folder
+from pipeline.archive.shot import stem
 from pipeline.archive.stamps import listing_digest
 from pipeline.listing import FileInfo, list_folder
-from pipeline.storage import join, names_in
+from pipeline.storage import is_local, join, local_path, names_in
 
 __all__ = ["Siblings"]
 
@@ -27,6 +29,7 @@ class Siblings:
         self._source = source
         self._names = lru_cache(maxsize=16)(self._list_names)
         self._files = lru_cache(maxsize=16)(self._list_files)
+        self._by_stem = lru_cache(maxsize=16)(self._sort_by_stem)
         self._digest = lru_cache(maxsize=16)(lambda path: listing_digest(self._files(path)))
 
     def files(self, folder: Folder, relative: str) -> Sequence[FileInfo]:
@@ -35,21 +38,25 @@ class Siblings:
         The last part of ``relative`` is matched without regard to case; nothing is returned for
         places outside the source, and for the source itself, whose neighbours are not ours.
         """
-        found = [self._files(path) for path in self._places(folder, relative)]
-        return found[0] if len(found) == 1 else tuple(file for files in found for file in files)
+        return _joined(self._files(path) for path in self._folders(folder.beside(relative)))
 
-    def digest(self, folder: Folder, relative: str) -> str:
-        """A hash over the listing of what :meth:`files` returns."""
-        return "".join(self._digest(path) for path in self._places(folder, relative))
+    def namesakes(self, folder: Folder, relative: str, name: str) -> Sequence[FileInfo]:
+        """Those of :meth:`files` of that name, case and extension ignored."""
+        wanted = name.casefold()
+        return _joined(
+            self._by_stem(path).get(wanted, ()) for path in self._folders(folder.beside(relative))
+        )
 
-    def _places(self, folder: Folder, relative: str) -> Iterator[str]:
+    def digest(self, place: str) -> str:
+        """A hash over the listing of what lies at a place that :meth:`Folder.beside` gave."""
+        return "".join(self._digest(path) for path in self._folders(place))
+
+    def _folders(self, place: str | None) -> Iterator[str]:
         """Paths of the folders of that name, relative to the source."""
-        if not folder.path:
+        # Places may come from a catalog, which is not to lead anywhere else.
+        if not place or "\0" in place or posixpath.normpath(place).startswith((".", "/")):
             return
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(folder.path), relative))
-        if target.startswith((".", "/")):
-            return
-        above, wanted = posixpath.split(target)
+        above, wanted = posixpath.split(posixpath.normpath(place))
         for name in self._names(above).get(wanted.casefold(), ()):
             yield posixpath.join(above, name)
 
@@ -62,5 +69,27 @@ class Siblings:
         return found
 
     def _list_files(self, path: str) -> tuple[FileInfo, ...]:
+        if not self._is_inside(path):
+            return ()
         listed = list_folder(join(self._source, path))
         return tuple(replace(file, path=posixpath.join(path, file.path)) for file in listed)
+
+    def _is_inside(self, path: str) -> bool:
+        """Whether a folder is still below the source once links are followed."""
+        if not is_local(self._source):
+            return True
+        source = os.path.realpath(local_path(self._source))
+        real = os.path.realpath(local_path(join(self._source, path)))
+        return real != source and os.path.commonpath([real, source]) == source
+
+    def _sort_by_stem(self, path: str) -> Mapping[str, Sequence[FileInfo]]:
+        """The files of a folder by name, case and extension ignored."""
+        found: dict[str, list[FileInfo]] = {}
+        for file in self._files(path):
+            found.setdefault(stem(file.path).casefold(), []).append(file)
+        return found
+
+
+def _joined(parts: Iterable[Sequence[FileInfo]]) -> Sequence[FileInfo]:
+    found = list(parts)
+    return found[0] if len(found) == 1 else tuple(file for files in found for file in files)

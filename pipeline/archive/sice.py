@@ -34,7 +34,7 @@ def find(folder: Folder, tools: Tools) -> Claim | None:
     frames, own = _sequence(folder.files)
     if len(frames) < 2 or len(own) > 1:
         return None
-    beside = None if own else _by_name(tools.siblings(folder, "label"), folder.name)
+    beside = None if own else _readable(tools.namesakes(folder, "label", folder.name))
     label = own[0] if own else beside
     if label is None and not _PART.fullmatch(folder.parent_name):
         return None
@@ -56,13 +56,19 @@ def find(folder: Folder, tools: Tools) -> Claim | None:
 
 def _label_folder(folder: Folder, tools: Tools) -> Claim | None:
     """Pictures that are the label of a sequence beside this folder; the others are left over."""
-    labels = []
+    by_name: dict[str, list[FileInfo]] = {}
     for file in folder.files:
-        name = stem(file.path)
-        frames, own = _sequence(tools.siblings(folder, name))
-        if len(frames) > 1 and not own and _by_name(folder.files, name) == file:
-            labels.append(file)
-    rest = tuple(file for file in folder.files if file not in labels)
+        by_name.setdefault(stem(file.path).casefold(), []).append(file)
+    labels = []
+    for namesakes in by_name.values():
+        label = _readable(namesakes)
+        if label is None:
+            continue
+        frames, own = _sequence(tools.siblings(folder, stem(label.path)))
+        if len(frames) > 1 and not own:
+            labels.append(label)
+    used = {label.uri for label in labels}
+    rest = tuple(file for file in folder.files if file.uri not in used)
     return Claim(brackets=(), labels=tuple(labels), rest=rest) if labels else None
 
 
@@ -73,16 +79,13 @@ def _sequence(files: Iterable[FileInfo]) -> tuple[list[FileInfo], list[FileInfo]
     return frames, [file for file in pictures if _OWN_LABEL.fullmatch(stem(file.path))]
 
 
-def _by_name(files: Iterable[FileInfo], name: str) -> FileInfo | None:
-    """The first readable picture of that name, case and extension ignored."""
-    wanted = name.casefold()
+def _readable(files: Iterable[FileInfo]) -> FileInfo | None:
+    """The first readable picture."""
     return next(
         (
             file
             for file in files
-            if file.error_code is None
-            and extension(file.path) in DISPLAY_EXTENSIONS
-            and stem(file.path).casefold() == wanted
+            if file.error_code is None and extension(file.path) in DISPLAY_EXTENSIONS
         ),
         None,
     )

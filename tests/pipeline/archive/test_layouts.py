@@ -62,6 +62,15 @@ def test_sice_parts_side_by_side_do_not_mix_their_labels(tmp_path: Path) -> None
     assert_nothing_lost(tmp_path, result)
 
 
+def test_sice_labels_do_not_come_from_outside_the_archive(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    write(root / "Dataset_Part1", {"7/1.JPG": -2, "7/2.JPG": 0})
+    picture(tmp_path / "elsewhere/7.JPG", 0)
+    (root / "Dataset_Part1/Label").symlink_to(tmp_path / "elsewhere")
+    (bracket,) = brackets_of(found(root))
+    assert bracket.label_uri is None
+
+
 def test_sice_frames_are_ordered_by_brightness_not_by_number(tmp_path: Path) -> None:
     write(tmp_path, {"train_7/1.JPG": 0, "train_7/2.JPG": 2, "train_7/3.JPG": -2})
     picture(tmp_path / "train_7/Label_7.JPG", 0)

@@ -14,32 +14,17 @@ from hypothesis import strategies as st
 from pipeline.archive import looking
 from pipeline.archive.catalog import read_catalog, write_catalog
 from pipeline.archive.find import write_found
-from pipeline.archive.scan import ScanOptions, ScanSummary
+from pipeline.archive.scan import ScanOptions
 from pipeline.errors import UsageError
+from tests.pipeline.archive.again import (
+    LONG_AGO,
+    age,
+    assert_as_fresh,
+    scan_into,
+    sequence,
+    shoot,
+)
 from tests.pipeline.archive.trees import camera_tags, picture
-
-_LONG_AGO = 1_600_000_000
-
-
-def shoot(folder: Path, *, first: int = 1, count: int = 3, kind: str = "JPG") -> None:
-    """A bracket as from the card, years ago."""
-    for k, ev in list(enumerate((0, -2, 2)))[:count]:
-        path = folder / f"IMG_{first + k:04d}.{kind}"
-        picture(path, ev, exif=camera_tags(1 / 60 * 2.0**ev, first * 10 + k * 0.3, bias_ev=ev))
-        age(path)
-
-
-def sequence(root: Path, name: str) -> None:
-    """A SICE sequence with its label in the folder beside it."""
-    for k in (1, 2):
-        picture(root / name / f"{k}.JPG", k * 2 - 3)
-        age(root / name / f"{k}.JPG")
-    picture(root / f"Label/{name}.JPG", 0)
-    age(root / f"Label/{name}.JPG")
-
-
-def age(path: Path, seconds: float = _LONG_AGO) -> None:
-    os.utime(path, (seconds, seconds))
 
 
 @pytest.fixture
@@ -59,18 +44,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     watch("read_header")
     watch("thumbnail")
     return seen
-
-
-def scan_into(root: Path, catalog: Path, **more: object) -> ScanSummary:
-    return write_found(str(root), str(catalog), ScanOptions(), **more)  # type: ignore[arg-type]
-
-
-def assert_as_fresh(root: Path, catalog: Path, summary: ScanSummary) -> None:
-    """The catalog is, byte for byte, what a scan without an older one writes."""
-    fresh = catalog.with_name("fresh.parquet")
-    fresh.unlink(missing_ok=True)
-    assert scan_into(root, fresh) == summary
-    assert catalog.read_bytes() == fresh.read_bytes()
 
 
 @pytest.fixture
@@ -109,7 +82,7 @@ def test_only_the_folder_that_changed_is_opened(
     catalog = tmp_path / "c.parquet"
     scan_into(tree, catalog)
     opened.clear()
-    age(tree / "a/day2/IMG_0004.JPG", _LONG_AGO + 1)
+    age(tree / "a/day2/IMG_0004.JPG", LONG_AGO + 1)
     summary = scan_into(tree, catalog)
     assert {os.path.dirname(uri) for uri in opened} == {str(tree / "a/day2")}
     assert_as_fresh(tree, catalog, summary)
@@ -257,7 +230,7 @@ def test_whatever_changes_the_rows_are_those_of_a_fresh_scan(
     root, catalog = base / "archive", base / "c.parquet"
     picture(root / "always.png", 0)
     age(root / "always.png")
-    moment = _LONG_AGO
+    moment = LONG_AGO
     for step in (first, *later):
         for what, folder, name, number in step:
             moment += 1

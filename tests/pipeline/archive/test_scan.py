@@ -225,6 +225,14 @@ def test_folders_that_still_change_are_left_for_later(tmp_path: Path) -> None:
     assert scan(str(tmp_path), options=ScanOptions()).summary.photographs == 4
 
 
+def test_a_camera_whose_clock_is_ahead_is_not_waited_for(tmp_path: Path) -> None:
+    for number, seconds in enumerate((1_000_000, 4_000_000_000)):
+        picture(tmp_path / f"{number}.png", 0)
+        os.utime(tmp_path / f"{number}.png", (seconds, seconds))
+    summary = scan(str(tmp_path), options=ScanOptions(settle_s=600)).summary
+    assert (summary.photographs, summary.unsettled) == (2, 0)
+
+
 def test_all_still_on_their_way(tmp_path: Path) -> None:
     picture(tmp_path / "1.png", 0)
     with pytest.raises(UsageError, match="--settle") as caught:
