@@ -98,11 +98,12 @@ def test_shards_are_cut_as_the_options_say(run, tmp_path, monkeypatch):
     options = ["--scenes", "content", "--overlap", "0.5", "--without", str(tmp_path), "--force"]
     code, _, _ = run("shard", str(tmp_path / "in"), str(tmp_path / "out"), *options)
     assert code == 0
-    ((source, shards, settings, _, _, without, work),) = asked
+    ((source, shards, settings, _, _, without, work, stage_one),) = asked
     assert (source, shards) == (str(tmp_path / "in"), str(tmp_path / "out"))
     assert settings == ShardSettings(scenes="content", overlap=0.5)
     assert without == (str(tmp_path),)
     assert work == WorkOptions(force=True)
+    assert stage_one is None
 
 
 @pytest.mark.parametrize(("failed", "code"), [((), 0), (("v/seed-0: loss-not-finite",), 1)])
