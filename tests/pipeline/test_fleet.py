@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psutil
 import pytest
 
@@ -178,6 +180,8 @@ def test_flaky_storage_is_tried_again_and_an_interrupt_finishes_what_is_at_hand(
         with Fleet(ToyRecipe(str(tmp_path)), plan) as fleet:
             rows.extend(fleet.run([flaky, fine]))
             next(fleet.run(others))
+            while not (tmp_path / "seen at hand").exists():  # until it has begun
+                time.sleep(0.01)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

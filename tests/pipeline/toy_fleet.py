@@ -49,6 +49,7 @@ class ToyVisitor:
         if job.deed == "storage" or (job.deed == "flaky" and self._first_time(job)):
             raise InfrastructureError("storage-failed", "no answer")
         if job.deed == "at hand":
+            self._first_time(job)
             time.sleep(0.5)
         if job.deed == "stuck" or (job.deed == "stuck once" and self._first_time(job)):
             time.sleep(3600)
