@@ -31,13 +31,11 @@ class Terminal(Console):
 
 def one_line(text: str) -> str:
     """A name or message as it may stand in a line of its own: with no line of its own in it."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if c in "\n\r\v\f\x85\u2028\u2029" else c for c in text
-    )
+    return _plain(text, kept="")
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, *, kept: str = "\n") -> str:
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+        letter if letter.isprintable() or letter in kept else "\N{REPLACEMENT CHARACTER}"
         for letter in text
     )

@@ -163,6 +163,14 @@ class Stack:
         """Bits per channel of the frames."""
         return 16 if self.frames[0].dtype == np.uint16 else 8
 
+    def those(self, chosen: Sequence[int]) -> Stack:
+        """Some of the frames with their times, in the order of ``chosen``."""
+        times = self.exposure_times_s
+        return Stack(
+            frames=tuple(self.frames[k] for k in chosen),
+            exposure_times_s=None if times is None else tuple(times[k] for k in chosen),
+        )
+
     def tile(self, rows: slice, cols: slice) -> torch.Tensor:
         """(K, 3, h, w) float32 in 0..1 of a rectangle."""
         peak = 65535.0 if self.bits == 16 else 255.0

@@ -161,12 +161,7 @@ def frames_for(card: Card, stack: Stack) -> tuple[Stack, list[str]]:
     if card.max_frames is None:
         return stack, []
     chosen = few_frames(stack.frames, card.max_frames)
-    times = stack.exposure_times_s
-    few = Stack(
-        frames=tuple(stack.frames[k] for k in chosen),
-        exposure_times_s=None if times is None else tuple(times[k] for k in chosen),
-    )
-    return few, notes_of_few(card, chosen, stack.count)
+    return stack.those(chosen), notes_of_few(card, chosen, stack.count)
 
 
 def notes_of_few(card: Card, chosen: tuple[int, ...], count: int) -> list[str]:

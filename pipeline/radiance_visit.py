@@ -76,11 +76,11 @@ def make_radiance(
             notes.append(why)
         aligned = Stack(frames=alignment.frames, exposure_times_s=light.ratios)
         chosen = frames_around(light, card.max_frames)
-        stack = _those(aligned, chosen)
+        stack = aligned.those(chosen)
         reference = chosen.index(light.reference)
         if wanted:
             followed = follow(aligned, light)
-            stack = _those(followed.stack, chosen)
+            stack = followed.stack.those(chosen)
             columns["followed_share"] = followed.share
     bits = settings.bits if settings.format == "exr" else 16
     with clock.step("fuse"):
@@ -165,14 +165,6 @@ def _facts_of(frame: Frame, card: Card, light: Light) -> dict[str, Any]:
     if frame.captured_s is not None:
         facts["capDate"] = time.strftime("%Y:%m:%d %H:%M:%S", time.gmtime(frame.captured_s))
     return {name: value for name, value in facts.items() if value is not None}
-
-
-def _those(stack: Stack, chosen: tuple[int, ...]) -> Stack:
-    times = stack.exposure_times_s
-    return Stack(
-        frames=tuple(stack.frames[k] for k in chosen),
-        exposure_times_s=None if times is None else tuple(times[k] for k in chosen),
-    )
 
 
 def _referring(model: FusionModel, reference: int) -> FusionModel:

@@ -14,7 +14,7 @@ from pipeline.archive.catalog import is_bracket_list, read_brackets, write_rows
 from pipeline.archive.catalog_rows import brackets_of, tables_of
 from pipeline.archive.check import check_pixels
 from pipeline.archive.crew import START_AFTER_S, Crew
-from pipeline.archive.older import open_older, scan_note
+from pipeline.archive.older import OlderCatalog, open_older, scan_note
 from pipeline.archive.scan import ScanOptions, ScanResult, ScanSummary, scan_job, scan_rows
 from pipeline.archive.summary import Tally
 from pipeline.errors import UsageError
@@ -107,8 +107,8 @@ def write_found(
             ``destination-invalid``, a file stands at ``catalog`` that is none.
         InfrastructureError: ``disk-full``, ``storage-failed``, or what Ray's workers met.
     """
-    tally = Tally()
     if is_bracket_list(source):
+        tally = Tally()
         tables = _listed(source, tally, check=check)
         write_rows(_not_empty(tables, source, options, tally), catalog)
         return tally.summary()
@@ -116,17 +116,20 @@ def write_found(
     with ExitStack() as stack:
         older = None if rescan else stack.enter_context(open_older(catalog, job))
         crew = stack.enter_context(Crew(job, workers=workers, start_after_s=start_after_s))
-        tables = scan_rows(job, crew, tally, older=older, skip=skip, progress=progress)
-        try:
+
+        def write(known: OlderCatalog | None) -> ScanSummary:
+            tally = Tally()
+            tables = scan_rows(job, crew, tally, older=known, skip=skip, progress=progress)
             write_rows(_not_empty(tables, source, options, tally), catalog, scan=scan_note(job))
+            return tally.summary()
+
+        try:
+            return write(older)
         except UsageError as error:
             if older is None or error.code != "catalog-invalid":
                 raise
             _LOG.warning("Every folder is looked into again: %s", error.message)
-            tally = Tally()
-            tables = scan_rows(job, crew, tally, skip=skip, progress=progress)
-            write_rows(_not_empty(tables, source, options, tally), catalog, scan=scan_note(job))
-    return tally.summary()
+            return write(None)
 
 
 def _listed(source: str, tally: Tally, *, check: bool = False) -> Iterator[pa.Table]:
