@@ -12,8 +12,10 @@ color_8x8_patch_lum        the same, luminance of the strongest exposure alone
 mefnet_y_*, mefnet_rgb_*   single-scale forms that networks train with (Ma et al. 2020)
 =========================  =====================================================================
 
-Pictures are 8-bit RGB; round 16-bit ones with :func:`to_8bit`. Everything runs in float64 over
-strips of rows: memory depends on the width and on the number of frames, not on the height.
+Pictures are 8-bit RGB; round 16-bit ones with :func:`to_8bit`. Everything runs over strips of rows:
+memory depends on the width and on the number of frames, not on the height. Small pictures are
+scored in float64; from ``EXACT_PX`` on, compiled loops do it in float32, in a small part of the
+time, and agree to 1e-6 in ``gray_ms3``, to 1e-5 in the others (:mod:`model.metrics.mef_ssim_fast`).
 """
 
 from __future__ import annotations
@@ -27,11 +29,19 @@ import torch
 from numpy.typing import NDArray
 
 from model.metrics.mef_ssim_color import COLOR_WINDOW_PX, ColorVariant, color_scores
-from model.metrics.mef_ssim_gray import SCALES, WINDOW_PX, combine_scales, quality_strips
-from model.metrics.strips import Rgb8, check_same_size, size_at, to_8bit
+from model.metrics.mef_ssim_fast import gray_cells
+from model.metrics.mef_ssim_gray import (
+    GAUSSIAN,
+    SCALES,
+    WINDOW_PX,
+    combine_scales,
+    quality_strips,
+)
+from model.metrics.strips import EXACT_PX, Rgb8, check_same_size, size_at, to_8bit
 
 __all__ = [
     "COLOR_VARIANTS",
+    "EXACT_PX",
     "GRAY_VARIANTS",
     "LEAST_PX",
     "MefSsim",
@@ -71,9 +81,10 @@ def score(
     variants: Sequence[Variant] = GRAY_VARIANTS,
     *,
     map_side_px: int | None = None,
+    exact: bool | None = None,
 ) -> MefSsim:
     """Score one fused picture against its stack; see :func:`score_many`."""
-    return score_many(frames, [fused], variants, map_side_px=map_side_px)[0]
+    return score_many(frames, [fused], variants, map_side_px=map_side_px, exact=exact)[0]
 
 
 def score_many(
@@ -82,6 +93,7 @@ def score_many(
     variants: Sequence[Variant] = GRAY_VARIANTS,
     *,
     map_side_px: int | None = None,
+    exact: bool | None = None,
 ) -> list[MefSsim]:
     """Score several fusions of one stack; what depends on the stack alone is worked out once.
 
@@ -90,6 +102,7 @@ def score_many(
         fused: Pictures of the same size.
         variants: What to compute. The scales of ``gray_ms3`` come at no extra cost.
         map_side_px: Also return the quality map, its longer side at most this many pixels.
+        exact: In float64 or not; None leaves it to the size of the pictures.
 
     Raises:
         ValueError: Fewer than two frames, or pictures that differ in size or type.
@@ -100,6 +113,8 @@ def score_many(
         raise ValueError(f"map_side_px must be at least 1, not {map_side_px}")
     height, width = check_same_size([*frames, *fused])
     shorter = min(height, width)
+    if exact is None:
+        exact = height * width < EXACT_PX
     notes = {
         v: f"{height} x {width} px is too small: {why}"
         for v in variants
@@ -113,7 +128,8 @@ def score_many(
     scales: dict[int, list[float]] = {}
     for scale in range(SCALES):
         if (needs_map and scale == 0) or {"gray_ms3", f"gray_scale{scale + 1}"} & set(wanted):
-            means, reduced = _gray_scale(frames, fused, scale, map_side_px if scale == 0 else None)
+            side = map_side_px if scale == 0 else None
+            means, reduced = _gray_scale(frames, fused, scale, side, exact=exact)
             scales[scale] = means
             if reduced is not None:
                 maps = list(reduced)
@@ -122,7 +138,7 @@ def score_many(
             columns[variant] = [combine_scales(q) for q in zip(*scales.values(), strict=True)]
         elif variant in GRAY_VARIANTS:
             columns[variant] = scales[int(variant[-1]) - 1]
-    colors = color_scores(frames, fused, [v for v in COLOR_VARIANTS if v in wanted])
+    colors = color_scores(frames, fused, [v for v in COLOR_VARIANTS if v in wanted], exact=exact)
     for color, scores in colors.items():
         columns[color] = scores
     return [
@@ -149,23 +165,40 @@ def _too_small(variant: Variant, shorter: int) -> str | None:
 
 
 def _gray_scale(
-    frames: Sequence[Rgb8], fused: Sequence[Rgb8], scale: int, map_side_px: int | None
+    frames: Sequence[Rgb8],
+    fused: Sequence[Rgb8],
+    scale: int,
+    map_side_px: int | None,
+    *,
+    exact: bool,
 ) -> tuple[list[float], NDArray[np.float32] | None]:
     """Mean quality of every fusion at one scale, and the maps (N, h, w) reduced, if asked for."""
     height, width = (size_at(size, scale) - WINDOW_PX + 1 for size in frames[0].shape[:2])
     side = map_side_px if map_side_px is not None else 1
     cell = -(-max(height, width) // side)
+    if exact:
+        cells = _exact_cells(frames, fused, scale, cell)
+    else:
+        cells = torch.from_numpy(gray_cells(frames, fused, scale, GAUSSIAN, cell))
+    means = cells.sum((1, 2)).div(height * width).tolist()
+    if map_side_px is None:
+        return means, None
+    pixels = torch.outer(_cell_sizes(height, cell), _cell_sizes(width, cell))
+    return means, (cells / pixels).float().numpy()
+
+
+def _exact_cells(
+    frames: Sequence[Rgb8], fused: Sequence[Rgb8], scale: int, cell: int
+) -> torch.Tensor:
+    """The quality maps summed over cells, (N, h, w) float64."""
+    height, width = (size_at(size, scale) - WINDOW_PX + 1 for size in frames[0].shape[:2])
     cells = torch.zeros(len(fused), -(-height // cell), -(-width // cell), dtype=torch.float64)
     for start, quality in quality_strips(frames, fused, scale):
         padded = torch.nn.functional.pad(quality, (0, -width % cell))
         sums = padded.reshape(*padded.shape[:2], -1, cell).sum(3)
         rows = torch.arange(start, start + quality.shape[1]) // cell
         cells.index_add_(1, rows, sums)
-    means = cells.sum((1, 2)).div(height * width).tolist()
-    if map_side_px is None:
-        return means, None
-    pixels = torch.outer(_cell_sizes(height, cell), _cell_sizes(width, cell))
-    return means, (cells / pixels).float().numpy()
+    return cells
 
 
 def _cell_sizes(size: int, cell: int) -> torch.Tensor:

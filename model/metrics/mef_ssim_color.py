@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
+from model.metrics.mef_ssim_fast import color_sums, luma_sums
 from model.metrics.strips import Rgb8, rgb_rows, strips
 from model.moments import Window
 
@@ -95,17 +96,26 @@ _VARIANTS: dict[ColorVariant, tuple[Form, _Luminance, Literal["product", "means"
 
 
 def color_scores(
-    frames: Sequence[Rgb8], fused: Sequence[Rgb8], variants: Sequence[ColorVariant]
+    frames: Sequence[Rgb8],
+    fused: Sequence[Rgb8],
+    variants: Sequence[ColorVariant],
+    *,
+    exact: bool = True,
 ) -> dict[ColorVariant, list[float]]:
     """Score several fusions of one stack; sides of 8 px at least for ``color_*``.
 
-    Variants of one family share all filters.
+    Variants of one family share all filters. Unless it has to be ``exact``, compiled loops do it
+    where there are some, which is for all but ``mefnet_rgb_*``.
     """
     forms = dict.fromkeys(_VARIANTS[variant][0] for variant in variants)
     scores: dict[ColorVariant, list[float]] = {}
     for form in forms:
         family = [variant for variant in variants if _VARIANTS[variant][0] == form]
-        sums = _family_means(frames, fused, form, {_VARIANTS[variant][1] for variant in family})
+        kinds = {_VARIANTS[variant][1] for variant in family}
+        if exact or form == _MEFNET_RGB:
+            sums = _family_means(frames, fused, form, kinds)
+        else:
+            sums = _fast_means(frames, fused, form)
         for variant in family:
             _, luminance, aggregation = _VARIANTS[variant]
             scores[variant] = [
@@ -113,6 +123,18 @@ def color_scores(
                 for product, similarity, structure in sums[luminance]
             ]
     return scores
+
+
+def _fast_means(
+    frames: Sequence[Rgb8], fused: Sequence[Rgb8], form: Form
+) -> dict[_Luminance, list[tuple[float, float, float]]]:
+    """The same as :func:`_family_means`."""
+    height, width = frames[0].shape[:2]
+    lost = form.window.size - 1 - 2 * form.padding
+    sums = (luma_sums if form.luma_only else color_sums)(frames, fused, form.window)
+    means = (sums / ((height - lost) * (width - lost))).tolist()
+    kinds = get_args(_Luminance)
+    return {kind: [(p, s, c) for p, s, c in (m[i] for m in means)] for i, kind in enumerate(kinds)}
 
 
 def _family_means(

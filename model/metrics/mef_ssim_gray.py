@@ -22,6 +22,7 @@ from model.metrics.strips import Rgb8, gray_rows, size_at, strips
 from model.moments import Window
 
 __all__ = [
+    "GAUSSIAN",
     "SCALES",
     "SCALE_WEIGHTS",
     "WINDOW_PX",
@@ -35,7 +36,7 @@ WINDOW_PX = 11
 SCALES = 3
 
 _BOX = Window.box(WINDOW_PX)
-_GAUSSIAN = Window.gaussian(WINDOW_PX, 1.5)
+GAUSSIAN = Window.gaussian(WINDOW_PX, 1.5)
 _PIXELS = WINDOW_PX**2
 _STABILISER = (0.03 * 255) ** 2
 _LEAST_NORM = 0.001  # added to a patch's norm before it is divided by
@@ -60,11 +61,11 @@ class Reference:
 
     def quality(self, fused: torch.Tensor) -> torch.Tensor:
         """The quality map (..., h, w) of fused rows (..., rows, W), in -1..1; differentiable."""
-        total = _GAUSSIAN.total(fused)
+        total = GAUSSIAN.total(fused)
         covariance = torch.zeros_like(self.variance)
         for frame, frame_total, blend in zip(self.frames, self.totals, self.blend, strict=True):
-            covariance.addcmul_(blend, _GAUSSIAN.covariance(frame, fused, frame_total, total))
-        variance = _GAUSSIAN.variance(fused, total)
+            covariance.addcmul_(blend, GAUSSIAN.covariance(frame, fused, frame_total, total))
+        variance = GAUSSIAN.variance(fused, total)
         above = covariance.mul_(2).add_(_STABILISER)
         return above.div_(variance.add_(self.variance).add_(_STABILISER))
 
@@ -110,15 +111,15 @@ def reference_structure(frames: torch.Tensor) -> Reference:
     blend = weights.div_(norms + _LEAST_NORM)
     blend = blend.where(norms > 0, 0.0)  # flat patches: no structure, and no rounding noise of it
 
-    totals = _GAUSSIAN.total(frames)
+    totals = GAUSSIAN.total(frames)
     box_norm = (blend.square() * box_variance).sum(0)
-    variance = (blend.square() * _GAUSSIAN.variance(frames, totals)).sum(0)
+    variance = (blend.square() * GAUSSIAN.variance(frames, totals)).sum(0)
     for k in range(len(frames) - 1):
         rest = slice(k + 1, None)
         pairs = blend[rest] * blend[k]
         box = _BOX.covariance(frames[k], frames[rest], box_totals[k], box_totals[rest])
         box_norm.add_(box.mul_(pairs).sum(0), alpha=2)
-        gaussian = _GAUSSIAN.covariance(frames[k], frames[rest], totals[k], totals[rest])
+        gaussian = GAUSSIAN.covariance(frames[k], frames[rest], totals[k], totals[rest])
         variance.add_(gaussian.mul_(pairs).sum(0), alpha=2)
 
     # Stretch the blend to the norm of the strongest structure among the exposures.

@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Photographs in strips of rows, as the metrics read them: memory does not grow with the height.
 
-Pictures are (H, W, 3) uint8 RGB arrays of one size; strips are float64 tensors.
+Pictures are (H, W, 3) uint8 RGB arrays of one size; strips are float64 tensors, or what compiled
+loops make of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 __all__ = [
+    "EXACT_PX",
     "Rgb8",
     "check_same_size",
     "gray",
     "gray_rows",
     "halved",
+    "in_strips",
     "rgb_rows",
     "size_at",
     "strips",
@@ -26,6 +31,12 @@ __all__ = [
 
 Rgb8 = NDArray[np.uint8]
 
+_T = TypeVar("_T")
+
+EXACT_PX = 1 << 16
+"""Pictures of fewer pixels are scored in float64: few windows, whose rounding shows in the mean."""
+
+_ROWS_OF_A_STRIP = 96  # a few tiles of compiled loops
 _STRIP_PX = 1 << 16  # a few maps of this many float64 values fit a core's cache
 
 
@@ -60,6 +71,17 @@ def strips(rows: int, width: int) -> Iterator[tuple[int, int]]:
     step = min(max(_STRIP_PX // width, 24), 256)
     for start in range(0, rows, step):
         yield start, min(start + step, rows)
+
+
+def in_strips(rows: int, work: Callable[[int, int], _T]) -> list[_T]:
+    """What ``work(start, stop)`` gives for each strip, from the top.
+
+    For work that lets go of Python's lock: as many strips at a time as torch has threads.
+    """
+    starts = range(0, rows, _ROWS_OF_A_STRIP)
+    stops = [min(start + _ROWS_OF_A_STRIP, rows) for start in starts]
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        return list(threads.map(work, starts, stops))
 
 
 def gray(picture: Rgb8) -> NDArray[np.int32]:
