@@ -26,6 +26,7 @@ import torch
 
 from model import tiles, zoo
 from model.fusion_model import TensorStack
+from model.metrics import mef_ssim
 from pipeline.align.registration import align
 from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
@@ -152,8 +153,16 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
             "cv2 Mertens",
         ),
         row(
+            "MEF-SSIM, gray_ms3",
+            lambda: mef_ssim.score(frames, result, ("gray_ms3",)),
+            lambda: opencv_merge(frames),
+            "cv2 Mertens",
+        ),
+        row(
             "score, all variants",
             lambda: score_pixels(frames, result, crop=(0, 0, *result.shape[:2])),
+            lambda: opencv_merge(frames),
+            "cv2 Mertens",
         ),
         row(
             "encode JPEG",
