@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.errors import PhotoError
 from pipeline.listing import FileInfo
 from pipeline.small_arrays import numbers_in
 from pipeline.storage import open_read
@@ -49,16 +48,16 @@ class Exposures:
 def read_exposures(file: FileInfo, names: Sequence[str]) -> Exposures | None:
     """The exposures that a file gives to the frames ``names``, in that order; None if it does not.
 
-    A file that is too large, unreadable or has the wrong number of entries gives none. Arrays are
-    read without pickle.
+    A file that is too large, is listed with an error or has the wrong number of entries gives none.
+    Arrays are read without pickle.
+
+    Raises:
+        PhotoError: it cannot be read.
     """
     if file.size_bytes > _MAX_BYTES or file.error_code is not None:
         return None
-    try:
-        with open_read(file.uri) as handle:
-            data = handle.read(_MAX_BYTES + 1)
-    except PhotoError:
-        return None
+    with open_read(file.uri) as handle:
+        data = handle.read(_MAX_BYTES + 1)
     if file.path.lower().endswith(".npy"):
         try:
             values = numbers_in(data)

@@ -18,6 +18,7 @@ from pipeline.archive.exposure_files import Exposures
 from pipeline.archive.layout import Folder, Tools
 from pipeline.archive.shot import HeaderFacts
 from pipeline.bracket import Bracket
+from pipeline.errors import PhotoError
 from pipeline.listing import FileInfo
 
 __all__ = [
@@ -144,10 +145,11 @@ class Witness:
             raise
 
     def _exposures(self, file: FileInfo, names: Sequence[str]) -> Exposures | None:
-        found = self._given.exposures(file, names)
-        if found is None:  # it does not fit, or could not be read this time
+        try:
+            return self._given.exposures(file, names)
+        except PhotoError:  # the frames do without; the next scan may be able to read it
             self._trouble = True
-        return found
+            return None
 
     def _siblings(self, folder: Folder, relative: str) -> Sequence[FileInfo]:
         return self._saw(folder, relative, self._given.siblings(folder, relative))

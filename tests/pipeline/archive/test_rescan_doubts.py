@@ -82,6 +82,20 @@ def test_exposures_that_could_not_be_read_are_tried_again(
     assert_as_fresh(root, catalog, summary)
 
 
+def test_exposures_that_do_not_fit_are_no_doubt(tmp_path: Path) -> None:
+    root, catalog = tmp_path / "archive", tmp_path / "c.parquet"
+    scene(root / "s")
+    (root / "s/exposure.txt").write_text("-2\n0\n")
+    age(root / "s/exposure.txt")
+    scan_into(root, catalog)
+    assert None not in pq.read_table(catalog)["listing"].to_pylist()
+    (root / "s/exposure.txt").write_text("-2\n0\n2\n")
+    age(root / "s/exposure.txt")
+    summary = scan_into(root, catalog)
+    assert summary.by_layout == {"kalantari": 1}
+    assert_as_fresh(root, catalog, summary)
+
+
 def test_exposures_of_the_last_seconds_beside_the_folder_may_change_unseen(tmp_path: Path) -> None:
     root, catalog = tmp_path / "archive", tmp_path / "c.parquet"
     scene(root / "Training_align/001", "input_{}_aligned.tif")
