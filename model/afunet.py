@@ -22,7 +22,8 @@ from torch import nn
 
 from model.attention import ChannelCross, SwinBlock, WindowCross, mlp
 from model.fusion_model import StackPixels
-from model.hdr_network import HdrNetwork, Reconstruction, inputs_of, padded
+from model.hdr_inputs import Start, padded
+from model.hdr_network import HdrNetwork, Reconstruction
 from model.layers import Tail
 from model.option_checks import whole
 from model.radiance import Response
@@ -54,6 +55,7 @@ class AfuNet(HdrNetwork):
         depth: Blocks that refine all three frames, in each stage.
         window: Side of an attention window, an even number of px.
         response: How frames are linearised.
+        start: What the result begins with.
 
     Raises:
         ValueError: An option has an impossible value.
@@ -71,6 +73,7 @@ class AfuNet(HdrNetwork):
         depth: int = 5,
         window: int = 8,
         response: Response = "gamma",
+        start: Start = "nothing",
     ) -> None:
         sizes = {
             "width": whole("width", width, least=4),
@@ -78,13 +81,13 @@ class AfuNet(HdrNetwork):
             "depth": whole("depth", depth),
             "window": whole("window", window, least=2),
         }
-        super().__init__(sizes, response=response)
+        super().__init__(sizes, response=response, start=start)
         if width % 4 or window % 2:
             raise ValueError(
                 f"width must be a multiple of 4 and window of 2, not {width} and {window}"
             )
         self.align_px = window
-        self.shallow = nn.ModuleList(_conv(6, width) for _ in range(3))
+        self.shallow = nn.ModuleList(_conv(self.entering, width) for _ in range(3))
         self.norm = nn.LayerNorm(3 * width)
         self.stages = nn.ModuleList(
             _Stage(width, depth, window, stage=stage, stages=stages) for stage in range(stages)
@@ -92,6 +95,7 @@ class AfuNet(HdrNetwork):
         self.skip = _conv(width, width)
         self.tail = Tail(width, padding_mode="reflect")
         self.apply(_start)
+        self._begin()
 
     def _reconstruct(
         self,
@@ -114,7 +118,7 @@ class AfuNet(HdrNetwork):
         """The picture, and the channel attention of each stage.
 
         Args:
-            inputs: (B, 3, 6, H, W).
+            inputs: (B, 3, entering, H, W).
             reference: Index of the frame whose moment is shown.
             given: Channel attention to be used in place of these pictures' own.
             pooled: All pictures are parts of one and share their channel attention.
@@ -137,8 +141,9 @@ class AfuNet(HdrNetwork):
     ) -> tuple[Matrices, ...]:
         parts = _sample(stack.height, stack.width, self.align_px)
         crops = torch.stack([stack.tile(rows, cols).to(self.device) for rows, cols in parts])
-        inputs = inputs_of(crops, times_s.expand(len(crops), -1), self.response)
-        inputs = padded(inputs, self.align_px)
+        frames, aligned = self._halves(crops)
+        times_s = times_s.expand(len(crops), -1)
+        inputs = padded(self._inputs(frames, times_s, reference, aligned), self.align_px)
         _, used = self._run(inputs, reference, pooled=True)
         return tuple(used)
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import leaky_relu
 
+from model.hdr_inputs import Start
 from model.hdr_network import HdrNetwork, Reconstruction
 from model.layers import DenseBlock, Tail, conv3x3
 from model.option_checks import whole
@@ -33,6 +34,7 @@ class AhdrNet(HdrNetwork):
         growth: Channels that a dense layer adds.
         layers: Dense layers of each of the three blocks.
         response: How frames are linearised.
+        start: What the result begins with.
 
     Raises:
         ValueError: An option has an impossible value.
@@ -43,13 +45,19 @@ class AhdrNet(HdrNetwork):
     max_frames: ClassVar[int | None] = 3
 
     def __init__(
-        self, width: int = 64, growth: int = 32, layers: int = 5, response: Response = "gamma"
+        self,
+        width: int = 64,
+        growth: int = 32,
+        layers: int = 5,
+        response: Response = "gamma",
+        start: Start = "nothing",
     ) -> None:
-        super().__init__({"width": width, "growth": growth, "layers": layers}, response=response)
+        sizes = {"width": width, "growth": growth, "layers": layers}
+        super().__init__(sizes, response=response, start=start)
         whole("width", width)
         whole("growth", growth)
         whole("layers", layers)
-        self.features = conv3x3(6, width)
+        self.features = conv3x3(self.entering, width)
         self.attentions = nn.ModuleList(_Attention(width) for _ in range(2))
         self.entry = conv3x3(3 * width, width)
         self.blocks = nn.ModuleList(
@@ -59,6 +67,7 @@ class AhdrNet(HdrNetwork):
         self.after = nn.ModuleList([conv3x3(width, width), conv3x3(width, width)])
         self.tail = Tail(width)
         self._layers = layers
+        self._begin()
 
     @property
     def halo_px(self) -> int:

@@ -21,7 +21,8 @@ import torch
 
 from model.flexhdr_parts import Attention, ExposureLimits, FlowNet, Merge, trust, warp
 from model.fusion_model import StackPixels, Tile
-from model.hdr_network import Alignment, HdrNetwork, Reconstruction, inputs_of, padded
+from model.hdr_inputs import Start, padded
+from model.hdr_network import Alignment, HdrNetwork, Reconstruction
 from model.layers import apart, conv3x3, piecewise
 from model.option_checks import flag, whole
 from model.pyramids import size_at, slice_at
@@ -60,6 +61,8 @@ class FlexHdr(HdrNetwork):
         attention: Let the reference decide what others may add.
         multi_stage_pooling: Let frames learn of each other at every stage, not at the end alone.
         response: How frames are linearised.
+        start: What the result begins with; frames as they are then count beside those that were
+            laid on the reference, as further ones.
 
     Raises:
         ValueError: An option has an impossible value.
@@ -82,6 +85,7 @@ class FlexHdr(HdrNetwork):
         attention: bool = True,
         multi_stage_pooling: bool = True,
         response: Response = "gamma",
+        start: Start = "nothing",
     ) -> None:
         sizes = {
             "width": whole("width", width, least=2),
@@ -98,7 +102,7 @@ class FlexHdr(HdrNetwork):
             "attention": flag("attention", attention),
             "multi_stage_pooling": flag("multi_stage_pooling", multi_stage_pooling),
         }
-        super().__init__({**sizes, **parts}, response=response)
+        super().__init__({**sizes, **parts}, response=response, start=start)
         self.features = conv3x3(6, width)
         self.limits = ExposureLimits(width // 2) if exposure_uncertainty else None
         self.flow = (
@@ -125,6 +129,7 @@ class FlexHdr(HdrNetwork):
         self.merge = Merge(width, growth, layers, dilation=dilation, pooled=multi_stage_pooling)
         self.aligns = flow
         self._reach_px = reach_px
+        self._begin()
 
     @property
     def halo_px(self) -> int:
@@ -181,6 +186,20 @@ class FlexHdr(HdrNetwork):
             let_through = let_through * their_trusts
         return torch.cat([own.unsqueeze(1), let_through], 1), told
 
+    def _inputs(
+        self,
+        frames: torch.Tensor,
+        times_s: torch.Tensor,
+        reference: int,
+        aligned: torch.Tensor | None,
+    ) -> torch.Tensor:
+        inputs = super()._inputs(frames, times_s, reference, aligned)
+        if not self.follows:
+            return inputs
+        others = [k for k in range(frames.shape[1]) if k != reference]
+        laid, plain = inputs.chunk(2, 2)
+        return torch.cat([laid, plain[:, others]], 1)
+
     def _features(self, inputs: torch.Tensor) -> torch.Tensor:
         return apart(piecewise(self.features, inputs.flatten(0, 1)).relu_(), inputs.shape[1])
 
@@ -213,7 +232,7 @@ class FlexHdr(HdrNetwork):
     ) -> Alignment:
         """Features and trust are held still: a loss made small by making them small says nothing
         of the flow."""
-        maps = features.detach().float() if kind == "features" else mu_law(inputs[:, :, :3])
+        maps = features.detach().float() if kind == "features" else self._after_mu_law(inputs)
         others = [k for k in range(inputs.shape[1]) if k != reference]
         still = torch.ones_like(inputs[:, :, :1]) if trusts is None else trusts.detach()
         confidence = still[:, reference, None].expand(-1, len(others), -1, -1, -1)
@@ -221,13 +240,17 @@ class FlexHdr(HdrNetwork):
             confidence = confidence * warp(still[:, others], flow.detach())
         return Alignment(maps[:, reference], warp(maps[:, others], flow), confidence)
 
+    def _after_mu_law(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What frames show of the radiance, in which one can see how far they are apart."""
+        return inputs[:, :, :3] if self.follows else mu_law(inputs[:, :, :3])
+
     def _facts(self, stack: StackPixels, times_s: torch.Tensor, reference: int) -> FlexFacts:
-        limits = self._whole_limits(stack, times_s)
+        limits = self._whole_limits(stack, times_s, reference)
         if self.flow is None:
             return FlexFacts(limits=limits, flow=None)
         size = (size_at(stack.height, _LEVEL), size_at(stack.width, _LEVEL))
         start: torch.Tensor | None = None
-        for place, inner, inputs in self._blocks(stack, times_s):
+        for place, inner, inputs in self._blocks(stack, times_s, reference):
             motion = self._motion(self._features(inputs), self._trusts(inputs, limits), reference)
             if start is None:
                 start = motion.new_empty(*motion.shape[:3], *size)
@@ -235,18 +258,20 @@ class FlexHdr(HdrNetwork):
         assert start is not None
         return FlexFacts(limits=limits, flow=self.flow.refine(start))
 
-    def _whole_limits(self, stack: StackPixels, times_s: torch.Tensor) -> torch.Tensor | None:
+    def _whole_limits(
+        self, stack: StackPixels, times_s: torch.Tensor, reference: int
+    ) -> torch.Tensor | None:
         if self.limits is None:
             return None
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for _, inner, inputs in self._blocks(stack, times_s):
+        for _, inner, inputs in self._blocks(stack, times_s, reference):
             rows, cols = (slice(s.start << _LEVEL, s.stop << _LEVEL) for s in inner)
             total = total + self.limits(inputs)[..., rows, cols].sum((-2, -1), dtype=torch.float64)
         area = (size_at(stack.height, _LEVEL) * size_at(stack.width, _LEVEL)) << (2 * _LEVEL)
         return self.limits.limits_of((total / area).to(times_s.dtype))
 
     def _blocks(
-        self, stack: StackPixels, times_s: torch.Tensor
+        self, stack: StackPixels, times_s: torch.Tensor, reference: int
     ) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], torch.Tensor]]:
         """Where a block is in an eighth of the picture, where it is in an eighth of itself with a
         halo, and that with its halo, as inputs (1, n, 6, h, w)."""
@@ -258,7 +283,8 @@ class FlexHdr(HdrNetwork):
             align_px=self.align_px,
         ):
             pixels = stack.tile(area.outer_rows, area.outer_cols).to(self.device).unsqueeze(0)
-            inputs = padded(inputs_of(pixels, times_s, self.response), self.align_px)
+            frames, aligned = self._halves(pixels)
+            inputs = padded(self._inputs(frames, times_s, reference, aligned), self.align_px)
             place = (slice_at(area.rows, _LEVEL), slice_at(area.cols, _LEVEL))
             top, left = (slice_at(part, _LEVEL) for part in area.inner)
             yield place, (top, left), inputs

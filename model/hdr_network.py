@@ -12,24 +12,34 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from torch.nn import functional
 
 from model.fusion_model import StackPixels, Tile
 from model.fusion_network import FusionNetwork
-from model.layers import apart
+from model.hdr_inputs import (
+    Start,
+    brightest,
+    first_guess,
+    followed_inputs,
+    inputs_of,
+    padded,
+    shown,
+)
+from model.layers import Tail
 from model.option_checks import choice
-from model.radiance import RESPONSES, Response, linearise
+from model.radiance import RESPONSES, Response, inverse_mu_law, middle
 
 __all__ = [
     "Alignment",
     "HdrContext",
     "HdrNetwork",
     "Reconstruction",
+    "VirtualExposures",
     "brightest",
     "middle",
+    "padded",
     "shown",
 ]
 
@@ -47,12 +57,22 @@ class Alignment(NamedTuple):
     confidence: torch.Tensor
 
 
+class VirtualExposures(NamedTuple):
+    """Exposures that a network made of the reference frame alone: (B, 3, H, W), display-referred
+    in 0..1, as dark as the shortest exposure is and as bright as the longest."""
+
+    darker: torch.Tensor
+    brighter: torch.Tensor
+
+
 class Reconstruction(NamedTuple):
     """``radiance`` (B, 3, H, W) in 0..1, the scale of the shortest exposure, and what there is to
-    say of the alignment, None of networks that do not align."""
+    say of the alignment, None of networks that do not align, and of exposures that the network
+    invented, None of those that do not."""
 
     radiance: torch.Tensor
     alignment: Alignment | None = None
+    exposures: VirtualExposures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +95,15 @@ class HdrNetwork(FusionNetwork):
     A subclass has ``_reconstruct``, and ``_facts`` where a tile alone does not tell all.
 
     ``aligns`` says that it has an :class:`Alignment` to tell of.
+    ``follows`` says that it is to be given every frame twice, as it is and laid on the reference by
+    optical flow: a stack of 2 n frames, all as they are before all as they were laid.
     ``default_reference`` is the frame whose moment :meth:`prepare` takes; None: :func:`middle`.
     ``tile_px`` is a side of tiles that keeps memory below some 3 GiB at full width, three frames.
 
     Args:
         options: Keyword arguments that build the network again.
         response: How frames are linearised.
+        start: What the result begins with.
     """
 
     output: Literal["fusion", "radiance"] = "radiance"
@@ -89,10 +112,26 @@ class HdrNetwork(FusionNetwork):
     aligns: bool = False
     default_reference: int | None = None
 
-    def __init__(self, options: Mapping[str, Any], *, response: Response) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], *, response: Response, start: Start = "nothing"
+    ) -> None:
         choice("response", response, RESPONSES)
-        super().__init__(dict(options) | {"response": response})
+        choice("start", start, get_args(Start))
+        later = {"start": start} if start != "nothing" else {}  # files from before do not name it
+        super().__init__(dict(options) | {"response": response} | later)
         self.response = response
+        self.follows = start == "followed"
+
+    @property
+    def entering(self) -> int:
+        """Channels of each frame's inputs."""
+        return 12 if self.follows else 6
+
+    def _begin(self) -> None:
+        """Correct nothing to begin with; called once all layers are there."""
+        tails = [m for m in self.modules() if isinstance(m, Tail)] if self.follows else []
+        for parameter in (p for tail in tails for p in tail.parameters()):
+            torch.nn.init.zeros_(parameter)
 
     @property
     def halo_px(self) -> int:
@@ -100,7 +139,11 @@ class HdrNetwork(FusionNetwork):
         raise NotImplementedError
 
     def forward(
-        self, frames: torch.Tensor, times_s: torch.Tensor, reference: int | None = None
+        self,
+        frames: torch.Tensor,
+        times_s: torch.Tensor,
+        reference: int | None = None,
+        aligned: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Linear radiance (B, 3, H, W) in the reference's scale, from 0 to :func:`brightest`.
 
@@ -108,12 +151,13 @@ class HdrNetwork(FusionNetwork):
             frames: (B, n, 3, H, W) float sRGB in 0..1, dark to bright.
             times_s: (B, n) exposure times in s, or any measure of the light taken in; above 0.
             reference: Index of the frame whose moment is shown; None: :func:`middle`.
+            aligned: The frames laid on the reference by optical flow, for networks that follow.
 
         Raises:
             ValueError: The shapes do not fit, or there is no such frame.
         """
         reference = self.reference_of(frames.shape[1], reference)
-        light = self.reconstruct(frames, times_s, reference).radiance
+        light = self.reconstruct(frames, times_s, reference, aligned=aligned).radiance
         return light * brightest(times_s, reference).to(light.dtype)
 
     def reconstruct(
@@ -124,6 +168,7 @@ class HdrNetwork(FusionNetwork):
         *,
         alignment: Literal["features", "radiance"] | None = None,
         facts: Any = None,
+        aligned: torch.Tensor | None = None,
     ) -> Reconstruction:
         """As :meth:`forward`, in the scale of the shortest exposure.
 
@@ -131,6 +176,46 @@ class HdrNetwork(FusionNetwork):
             frames: See there; likewise ``times_s`` and ``reference``.
             alignment: What to tell of the alignment, if anything.
             facts: What the network knows of the whole picture that these are a part of.
+            aligned: See :meth:`forward`.
+        """
+        reference = self.check_stacks(frames, times_s, reference)
+        height, width = frames.shape[3:]
+        inputs = padded(self._inputs(frames, times_s, reference, aligned), self.align_px)
+        found = self._reconstruct(inputs, reference, alignment, facts)
+        light = found.radiance[..., :height, :width]
+        if self.follows and aligned is not None:
+            start = first_guess(frames, aligned, times_s, reference, self.response)
+            light = inverse_mu_law((start + (2 * light.to(start.dtype) - 1)).clamp(0, 1))
+        return found._replace(radiance=light)
+
+    def _inputs(
+        self,
+        frames: torch.Tensor,
+        times_s: torch.Tensor,
+        reference: int,
+        aligned: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """(B, n, entering, H, W), see :func:`inputs_of` and :func:`followed_inputs`."""
+        if not self.follows:
+            return inputs_of(frames, times_s, self.response)
+        if aligned is None or aligned.shape != frames.shape:
+            raise ValueError(f"{self.name} needs its frames also as laid by optical flow")
+        return followed_inputs(frames, aligned, times_s, reference, self.response)
+
+    def _halves(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Frames and aligned frames of stacks (B, n or 2 n, 3, H, W)."""
+        if not self.follows:
+            return pixels, None
+        count = pixels.shape[1] // 2
+        return pixels[:, :count], pixels[:, count:]
+
+    def check_stacks(
+        self, frames: torch.Tensor, times_s: torch.Tensor, reference: int | None
+    ) -> int:
+        """The index of the reference of a batch that fits; see :meth:`forward`.
+
+        Raises:
+            ValueError: The shapes do not fit, or there is no such frame.
         """
         if frames.ndim != 5 or frames.shape[2] != 3:
             raise ValueError(f"stacks are (B, n, 3, H, W), not {tuple(frames.shape)}")
@@ -140,11 +225,7 @@ class HdrNetwork(FusionNetwork):
                 f"{tuple(times_s.shape)}"
             )
         self.check_count(frames.shape[1])
-        reference = self.reference_of(frames.shape[1], reference)
-        height, width = frames.shape[3:]
-        inputs = padded(inputs_of(frames, times_s, self.response), self.align_px)
-        found = self._reconstruct(inputs, reference, alignment, facts)
-        return found._replace(radiance=found.radiance[..., :height, :width])
+        return self.reference_of(frames.shape[1], reference)
 
     def reference_of(self, count: int, reference: int | None) -> int:
         """The index of the reference among ``count`` frames.
@@ -165,10 +246,13 @@ class HdrNetwork(FusionNetwork):
             ValueError: The network does not take that many frames, exposure times are missing or
                 impossible, there is no such reference, or the network is in training mode.
         """
-        self.check_count(stack.count)
+        if self.follows and stack.count % 2:
+            raise ValueError(f"{self.name} as it was trained takes every frame twice")
+        count = stack.count // 2 if self.follows else stack.count
+        self.check_count(count)
         if self.training:
             raise ValueError(f"{self.name} is in training mode; call eval() before fusing")
-        times = stack.exposure_times_s
+        times = self._times_of(stack)
         if times is None or len(times) != stack.count:
             raise ValueError(
                 f"{self.name} needs an exposure time for each of the {stack.count} frames; give "
@@ -179,9 +263,9 @@ class HdrNetwork(FusionNetwork):
                 f"exposure times are numbers above 0, not {', '.join(map(str, times))}"
             )
         dtype = next(self.parameters()).dtype
-        times_s = torch.tensor([times], dtype=torch.float64, device=self.device)
+        times_s = torch.tensor([times[:count]], dtype=torch.float64, device=self.device)
         times_s = (times_s / times_s.amin()).to(dtype)  # any unit will do
-        reference = self.reference_of(stack.count, self.default_reference)
+        reference = self.reference_of(count, self.default_reference)
         return HdrContext(
             times_s=times_s, reference=reference, facts=self._facts(stack, times_s, reference)
         )
@@ -190,8 +274,13 @@ class HdrNetwork(FusionNetwork):
         """(3, h, w) linear radiance in the reference's scale."""
         times_s, reference = context.times_s, context.reference
         facts = self._facts_of_tile(context.facts, tile)
-        found = self.reconstruct(tile.pixels.unsqueeze(0), times_s, reference, facts=facts)
+        frames, aligned = self._halves(tile.pixels.unsqueeze(0))
+        found = self.reconstruct(frames, times_s, reference, facts=facts, aligned=aligned)
         return (found.radiance * brightest(times_s, reference))[0]
+
+    def _times_of(self, stack: StackPixels) -> tuple[float, ...] | None:
+        """The frames' exposure times, where they are known."""
+        return stack.exposure_times_s
 
     def _facts(self, stack: StackPixels, times_s: torch.Tensor, reference: int) -> Any:
         """What tiles must know of the whole stack; nothing, unless a network says otherwise."""
@@ -210,35 +299,3 @@ class HdrNetwork(FusionNetwork):
     ) -> Reconstruction:
         """Radiance of padded inputs (B, n, 6, H, W): linear values, then display-referred ones."""
         raise NotImplementedError
-
-
-def middle(count: int) -> int:
-    """The reference where none is asked for: the middle one, of an even number the darker of two,
-    as what it cannot show is seen by a brighter one, and it clips less."""
-    return (count - 1) // 2
-
-
-def brightest(times_s: torch.Tensor, reference: int) -> torch.Tensor:
-    """The radiance that just saturates the shortest exposure, (B, 1, 1, 1), in the scale of the
-    reference: ``t_ref / t_shortest``."""
-    return (times_s[:, reference] / times_s.amin(1))[:, None, None, None]
-
-
-def shown(frames: torch.Tensor, times_s: torch.Tensor, response: Response) -> torch.Tensor:
-    """What each frame shows of the radiance, (B, n, 3, H, W) in 0..1, the scale of the shortest
-    exposure."""
-    ratios = times_s / times_s.amin(1, keepdim=True)
-    return linearise(frames, response) / ratios.to(frames.dtype)[..., None, None, None]
-
-
-def inputs_of(frames: torch.Tensor, times_s: torch.Tensor, response: Response) -> torch.Tensor:
-    """(B, n, 6, H, W) in 0..1: what each frame shows of the radiance, then the frame itself."""
-    return torch.cat([shown(frames, times_s, response), frames], 2)
-
-
-def padded(x: torch.Tensor, multiple: int) -> torch.Tensor:
-    """(B, n, C, H, W) with the last row and column repeated up to a multiple of ``multiple``."""
-    down, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
-    if not down and not right:
-        return x
-    return apart(functional.pad(x.flatten(0, 1), (0, right, 0, down), "replicate"), x.shape[1])

@@ -11,6 +11,7 @@ label          (B, 3, P, P) ground truth, linear
 color          (B, 3, P, P) pseudo-label, linear: the blend of aligned frames
 structure      (B, 3, P, P) pseudo-label, linear: what a first stage made of the aligned frames
 mask           (B, m, P, P) in 0..1: where each of m parts of ``color`` holds
+aligned        (B, n, 3, P, P) the frames laid on the reference, display-referred sRGB in 0..1
 =============  ====================================================================================
 
 Radiances stand in the scale of the reference, 1 is what just saturates it. Losses and figures are
@@ -20,12 +21,10 @@ the shortest exposure, and clip labels there, since no frame tells what is brigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from model.contact_sheet import contact_sheet, lightness
@@ -33,15 +32,14 @@ from model.fusion_terms import Terms
 from model.hdr_network import HdrNetwork, Reconstruction, brightest, shown
 from model.hdr_terms import HdrTerms, HdrViews, build_hdr_terms
 from model.losses.hdr import compressed
-from model.metrics.fidelity import radiance_fidelity
+from model.measures import HdrMeasures, Measures, fidelity
 from model.objective import Batch, Step, inner, shipped, weighed
 from model.ssim import SSIM_WINDOW
 
-__all__ = ["HdrObjective", "SelfHdrObjective", "build_hdr_objective"]
+__all__ = ["HdrObjective", "SelfHdrObjective", "build_hdr_objective", "fidelity"]
 
 _SHEET_ROWS = 4
 _LABELS = ("label", "color", "structure")
-_FIGURES = ("psnr_mu", "psnr_l", "ssim_mu", "ssim_l")
 _LEAST_LOSS = 1e-6  # fit ends at 120 dB
 
 
@@ -71,13 +69,19 @@ class HdrObjective:
         self.least_px = max(terms.least_px, SSIM_WINDOW.size)
 
     @property
+    def measures(self) -> Measures:
+        return HdrMeasures()
+
+    @property
     def frames(self) -> tuple[int, int | None]:
         network = self._trained.hdr
         return network.min_frames, network.max_frames
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("times_s", *self._trained.terms.needs)
+        trained = self._trained
+        followed = ("aligned",) if trained.hdr.follows else ()
+        return tuple(dict.fromkeys(("times_s", *trained.terms.needs, *followed)))
 
     def step(self, batch: Batch) -> Step:
         """The weighted sum of the loss's terms; ``parts`` holds each of them unweighted."""
@@ -145,16 +149,21 @@ class SelfHdrObjective(HdrObjective):
         trained = self._trained
         _check(batch, trained.terms.needs)
         losses = []
-        radiances = []
+        found = []
         for index in range(len(batch["frames"])):
             one = {name: value[index : index + 1] for name, value in batch.items()}
             made, terms = trained(one)
             losses.append(weighed(terms).loss)
-            radiances.append(made.radiance)
+            found.append(made)
         figures = {"fit": -20 * torch.stack(losses).clamp(min=_LEAST_LOSS).log10()}
         if "label" in batch:
-            figures |= fidelity(torch.cat(radiances), trained.views(batch).labels["label"])
-        return figures
+            radiance = torch.cat([made.radiance for made in found])
+            figures |= fidelity(radiance, trained.views(batch).labels["label"])
+        return figures | self._told(batch, found)
+
+    def _told(self, batch: Batch, found: Sequence[Reconstruction]) -> dict[str, torch.Tensor]:
+        """More figures of a batch, of what the network made of each of its patches."""
+        return {}
 
 
 class _Trained(nn.Module):
@@ -175,8 +184,10 @@ class _Trained(nn.Module):
     def look(self, batch: Batch) -> tuple[Reconstruction, HdrViews]:
         """What the network makes of a batch, and the batch as losses see it."""
         alignment = self.terms.alignment if self.training else None
+        frames, times_s, reference = batch["frames"], batch["times_s"], self.reference_of(batch)
+        aligned = batch.get("aligned")
         made = self.hdr.reconstruct(
-            batch["frames"], batch["times_s"], self.reference_of(batch), alignment=alignment
+            frames, times_s, reference, alignment=alignment, aligned=aligned
         )
         return made._replace(radiance=made.radiance.float()), self.views(batch)
 
@@ -186,12 +197,15 @@ class _Trained(nn.Module):
         frames, times_s = batch["frames"], batch["times_s"]
         reference = self.reference_of(batch)
         most = brightest(times_s, reference)
-        mask = batch.get("mask")
+        mask, aligned, response = batch.get("mask"), batch.get("aligned"), self.hdr.response
         return HdrViews(
             labels={name: (batch[name] / most).clamp(0, 1) for name in _LABELS if name in batch},
-            reference=shown(frames, times_s, self.hdr.response)[:, reference],
+            reference=shown(frames, times_s, response)[:, reference],
             reference_display=frames[:, reference],
             valid=None if mask is None else mask.amin(1, keepdim=True),
+            aligned=aligned,
+            aligned_light=None if aligned is None else shown(aligned, times_s, response),
+            response=response,
         )
 
     def reference_of(self, batch: Batch) -> int:
@@ -207,18 +221,6 @@ class _Trained(nn.Module):
         if len(found) != 1:
             raise ValueError(f"all patches of a batch have one reference, not {sorted(found)}")
         return self.hdr.reference_of(batch["frames"].shape[1], int(found.pop()))
-
-
-def fidelity(radiance: torch.Tensor, label: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Figures (B,) of radiances (B, 3, P, P) in 0..1; see :class:`HdrObjective`."""
-    found = [
-        radiance_fidelity(_pixels(ours), _pixels(truth))
-        for ours, truth in zip(radiance, label, strict=True)
-    ]
-    return {
-        name: torch.tensor([getattr(one, name) for one in found], dtype=torch.float32)
-        for name in _FIGURES
-    }
 
 
 def build_hdr_objective(network: HdrNetwork, loss: str, options: Mapping[str, Any]) -> HdrObjective:
@@ -238,8 +240,3 @@ def _check(batch: Batch, labels: tuple[str, ...]) -> None:
         raise ValueError(
             f"the patches have no {' and no '.join(missing)}; shard an archive that has them"
         )
-
-
-def _pixels(radiance: torch.Tensor) -> NDArray[np.float32]:
-    """(H, W, 3) of (3, H, W)."""
-    return radiance.detach().permute(1, 2, 0).float().cpu().numpy()

@@ -6,6 +6,7 @@ by name, as modules that a recipe can describe.
 mu_l1               L1 to the ground truth after the mu-law; FFT, photometric and perceptual terms
 selfhdr_structure   SelfHDR's first stage, without ground truth
 selfhdr_color       its second stage, which needs the first one's results
+usme                USME-HDR: virtual exposures against real ones, radiance against pseudo-labels
 ==================  ===============================================================================
 
 The published recipes: AFUNet is ``mu_l1`` with ``fft = 0.005``, FlexHDR is ``mu_l1`` with
@@ -15,66 +16,26 @@ The published recipes: AFUNet is ``mu_l1`` with ``fft = 0.005``, FlexHDR is ``mu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
-
-import torch
-from torch import nn
+from typing import Any, cast
 
 from model.fusion_terms import Terms
 from model.hdr_network import Reconstruction
-from model.losses.hdr import fft_l1_loss, mu_l1_loss, photometric_loss
-from model.losses.perceptual import LEAST_PX, VggLoss
+from model.hdr_views import AlignedMaps, HdrTerms, HdrViews, vgg_of
+from model.losses.hdr import fft_l1_loss, mu_l1_loss, mu_psnr_loss, photometric_loss
+from model.losses.perceptual import LEAST_PX
 from model.losses.selfhdr import color_stage_loss, structure_stage_losses
 from model.named import build_named
 from model.option_checks import amount, choice
+from model.usme_terms import UsmeTerms
 
 __all__ = ["LOSSES", "HdrTerms", "HdrViews", "build_hdr_terms"]
-
-AlignedMaps = Literal["features", "radiance"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HdrViews:
-    """A batch as the losses see it: radiances (B, 3, P, P) in 0..1, the scale of the shortest
-    exposure.
-
-    ``labels`` holds those that the batch has, of ``label`` (the truth), ``color`` and
-    ``structure``; ``reference`` is what the reference frame shows of the radiance,
-    ``reference_display`` that frame; ``valid`` (B, 1, P, P) in 0..1 says where ``color`` holds.
-    """
-
-    labels: Mapping[str, torch.Tensor]
-    reference: torch.Tensor
-    reference_display: torch.Tensor
-    valid: torch.Tensor | None = None
-
-
-class HdrTerms(nn.Module):
-    """A loss as the sum of named terms; ``terms(made, views)`` returns
-    :data:`model.fusion_terms.Terms`.
-
-    ``needs`` names the labels that a batch must have, ``target`` the one to be shown beside the
-    result. ``alignment`` is what the network is asked to tell of its alignment. ``noise`` is the
-    standard deviation of what is added to the reference frame in training, of 0..1. Patches have
-    sides of at least ``least_px``.
-    """
-
-    needs: ClassVar[tuple[str, ...]]
-    target: ClassVar[str]
-    supervised: ClassVar[bool]
-    alignment: AlignedMaps | None = None
-    noise: float = 0.0
-    least_px: int = 1
-
-    def forward(self, made: Reconstruction, views: HdrViews) -> Terms:
-        raise NotImplementedError
 
 
 class MuL1Terms(HdrTerms):
     """L1 to the ground truth after the mu-law.
 
     Args:
+        psnr: Ours: how much PSNR-mu itself counts, :func:`model.losses.hdr.mu_psnr_loss`.
         fft: How much the L1 of the spectra counts, :func:`model.losses.hdr.fft_l1_loss`.
         photometric: How much it counts that frames were laid on the reference well,
             :func:`model.losses.hdr.photometric_loss`; for a network that aligns.
@@ -95,21 +56,25 @@ class MuL1Terms(HdrTerms):
         aligned: str = "features",
         perceptual: float = 0.0,
         vgg_weights: str = "",
+        psnr: float = 0.0,
     ) -> None:
         super().__init__()
+        self.psnr = amount("psnr", psnr)
         self.fft = amount("fft", fft)
         self.photometric = amount("photometric", photometric)
         kind = choice("aligned", aligned, ("features", "radiance"))
         if self.photometric:
             self.alignment = cast(AlignedMaps, kind)
         self.perceptual = amount("perceptual", perceptual)
-        self.vgg = _vgg(self.perceptual, vgg_weights)
+        self.vgg = vgg_of(self.perceptual, vgg_weights)
         if self.vgg is not None:
             self.least_px = LEAST_PX
 
     def forward(self, made: Reconstruction, views: HdrViews) -> Terms:
         label = views.labels["label"]
         terms: Terms = {"mu_l1": (1.0, mu_l1_loss(made.radiance, label))}
+        if self.psnr:
+            terms["psnr"] = (self.psnr, mu_psnr_loss(made.radiance, label))
         if self.fft:
             terms["fft"] = (self.fft, fft_l1_loss(made.radiance, label))
         if made.alignment is not None:
@@ -177,7 +142,7 @@ class SelfHdrColorTerms(HdrTerms):
         self.noise = amount("noise_255ths", noise_255ths) / 255
         if not self.perceptual and not self.structure:
             raise ValueError("one of perceptual and structure must be above 0, or ghosts stay")
-        self.vgg = _vgg(self.perceptual, vgg_weights)
+        self.vgg = vgg_of(self.perceptual, vgg_weights)
         if self.vgg is not None:
             self.least_px = LEAST_PX
 
@@ -196,6 +161,7 @@ LOSSES: dict[str, type[HdrTerms]] = {
     "mu_l1": MuL1Terms,
     "selfhdr_structure": SelfHdrStructureTerms,
     "selfhdr_color": SelfHdrColorTerms,
+    "usme": UsmeTerms,
 }
 """Name in a recipe -> the loss; its keyword arguments are the recipe's other keys."""
 
@@ -207,7 +173,3 @@ def build_hdr_terms(name: str, options: Mapping[str, Any]) -> HdrTerms:
         ValueError: There is no such loss or option, or an option has an impossible value.
     """
     return build_named("loss of radiance", LOSSES, name, options)
-
-
-def _vgg(counts: float, path: str) -> VggLoss | None:
-    return VggLoss(path) if counts else None

@@ -23,8 +23,7 @@ from typing import Literal
 import torch
 
 from model.fusion_model import StackPixels, Tile
-from model.hdr_network import middle
-from model.radiance import GAMMA, Response, blend_weights, linearise, triangle_weights
+from model.radiance import GAMMA, Response, blend_weights, linearise, middle, triangle_weights
 
 __all__ = ["Merge", "MergeContext", "Ratios", "estimate_ratios", "merge", "merge_weights"]
 

@@ -126,6 +126,14 @@ class Mertens:
         coarse = context.coarse[:, rows, cols]
         return _blend(tile.pixels, weights, context.level, coarse).clamp_(0, 1)
 
+    def weights(self, frames: torch.Tensor) -> torch.Tensor:
+        """How much each frame of a whole picture counts: (K, 1, H, W), sum 1 over K.
+
+        Args:
+            frames: (K, 3, H, W) in 0..1.
+        """
+        return self._weights(frames, _has_colour(frames))
+
     def _blocks(self, stack: StackPixels) -> Iterator[tuple[TileArea, torch.Tensor]]:
         reach = 2 * (2**COARSE_LEVEL - 1) + 1  # of a Gaussian pyramid, and of the Laplacian
         for area in tile_areas(

@@ -13,6 +13,7 @@ from model.fusion_network import FusionNetwork
 from model.named import build_named
 from model.ufm import Ufm
 from model.ufm_k import UfmK
+from model.usme import Usme, Usme3
 
 __all__ = ["NETWORKS", "build_network"]
 
@@ -22,6 +23,8 @@ NETWORKS: dict[str, type[FusionNetwork]] = {
     "flexhdr": FlexHdr,
     "afunet": AfuNet,
     "ahdrnet": AhdrNet,
+    "usme": Usme,
+    "usme3": Usme3,
 }
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from model.fusion_network import FusionNetwork
+from model.measures import Measures
 
 __all__ = ["Batch", "Objective", "Step", "inner", "shipped", "weighed"]
 
@@ -33,7 +34,8 @@ class Objective(Protocol):
     ``network`` is what is trained, trainable parts of the loss included. The loop moves it to its
     device, puts a data-parallel wrapper or a running mean of it in its place, and switches it
     between training and evaluation; every method works with whatever stands there. ``headline``
-    names the figure of :meth:`evaluate` that decides which weights are best. ``least_px`` is the
+    names the figure of :meth:`evaluate` that decides which weights are best, ``measures`` is what
+    studies judge the network by. ``least_px`` is the
     least side P of a patch that :meth:`step` and :meth:`evaluate` can do with. ``needs`` names the
     keys that a batch must have besides ``frames``.
     """
@@ -41,6 +43,9 @@ class Objective(Protocol):
     network: nn.Module
     headline: str
     least_px: int
+
+    @property
+    def measures(self) -> Measures: ...
 
     @property
     def needs(self) -> tuple[str, ...]: ...

@@ -15,9 +15,13 @@ from model.fusion_scores import FusionScores
 from model.fusion_terms import FusionTerms, build_terms
 from model.hdr_network import HdrNetwork
 from model.hdr_objectives import build_hdr_objective
+from model.hdr_terms import build_hdr_terms
+from model.measures import FusionMeasures, Measures
 from model.metrics.mef_ssim import LEAST_PX
 from model.networks import build_network
 from model.objective import Batch, Objective, Step, inner, shipped, weighed
+from model.usme_objective import LOSS as USME
+from model.usme_objective import UsmeObjective
 
 __all__ = ["Batch", "FusionObjective", "Objective", "Step", "build_objective"]
 
@@ -46,6 +50,10 @@ class FusionObjective:
     def __init__(self, network: FusionNetwork, terms: FusionTerms) -> None:
         self.network: nn.Module = _Trained(network, terms)
         self._scores = FusionScores()
+
+    @property
+    def measures(self) -> Measures:
+        return FusionMeasures()
 
     @property
     def frames(self) -> tuple[int, int | None]:
@@ -123,6 +131,8 @@ def build_objective(network: Mapping[str, Any], loss: Mapping[str, Any]) -> Obje
     name, options = _split(network, "network")
     built = build_network(name, options)
     name, options = _split(loss, "loss")
+    if isinstance(built, HdrNetwork) and name == USME:
+        return UsmeObjective(built, build_hdr_terms(name, options))
     if isinstance(built, HdrNetwork):
         return build_hdr_objective(built, name, options)
     return FusionObjective(built, build_terms(name, options))

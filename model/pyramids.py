@@ -2,16 +2,36 @@
 """Gaussian and Laplacian pyramids (P. Burt and T. Adelson 1983), step by step.
 
 Sizes and borders are those of OpenCV's ``pyrDown`` and ``pyrUp``; n pixels become (n + 1) // 2.
-Pictures are float tensors (..., h, w) on any device; gradients flow through both steps.
+Pictures are float tensors (..., h, w) on any device; gradients flow through both steps. Compiled
+loops (:mod:`model.pyramid_kernels`) take the steps where nobody asks for gradients of large float32
+pictures on a CPU; they differ by rounding alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.nn import functional
 
-__all__ = ["expand", "reduce", "reduce_times", "size_at", "slice_at"]
+from model import pyramid_kernels as kernels
+from model.metrics.strips import in_strips
+
+__all__ = ["compiles", "expand", "lift", "reduce", "reduce_times", "size_at", "slice_at"]
+
+_LEAST_VALUES = 1 << 15  # of pictures that are worth the threads of compiled loops
+
+
+def compiles(picture: torch.Tensor) -> bool:
+    """Whether compiled loops may take a step with that picture."""
+    return (
+        picture.device.type == "cpu"
+        and picture.dtype == torch.float32
+        and picture.numel() >= _LEAST_VALUES
+        and not (picture.requires_grad and torch.is_grad_enabled())
+    )
 
 
 def size_at(size: int, level: int) -> int:
@@ -33,7 +53,30 @@ def reduce_times(picture: torch.Tensor, times: int) -> torch.Tensor:
 
 def reduce(picture: torch.Tensor) -> torch.Tensor:
     """Smooth (..., h, w) with [1 4 6 4 1] / 16 and drop every second pixel, mirrored borders."""
+    if compiles(picture):
+        size = (size_at(picture.shape[-2], 1), size_at(picture.shape[-1], 1))
+        result = picture.new_empty((*picture.shape[:-2], *size))
+        whole, part = _planes(picture), _planes(result)
+        in_strips(size[0], lambda start, stop: kernels.reduce_rows(whole, part, start, stop))
+        return result
     return _reduce_along(_reduce_along(picture, -2), -1)
+
+
+def lift(picture: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Bilinear interpolation of (..., h, w) between the middles of pixels, to the same ``size``."""
+    if compiles(picture):
+        result = picture.new_empty((*picture.shape[:-2], *size))
+        part, whole = _planes(picture), _planes(result)
+        in_strips(size[0], lambda start, stop: kernels.lift_rows(part, whole, start, stop))
+        return result
+    planes = picture.reshape(1, -1, *picture.shape[-2:])
+    lifted = functional.interpolate(planes, scale_factor=2, mode="bilinear")
+    return lifted[0, :, : size[0], : size[1]].reshape(*picture.shape[:-2], *size)
+
+
+def _planes(picture: torch.Tensor) -> NDArray[np.float32]:
+    """(N, h, w): the tensor's own memory, if it is contiguous."""
+    return picture.detach().contiguous().view(-1, *picture.shape[-2:]).numpy()
 
 
 def _reduce_along(x: torch.Tensor, axis: int) -> torch.Tensor:
@@ -69,6 +112,11 @@ def expand(picture: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     Zeros between the pixels, then twice the same filter; mirrored at the top and left, while the
     last pixel is repeated at the bottom and right (as OpenCV does).
     """
+    if compiles(picture):
+        result = picture.new_empty((*picture.shape[:-2], *size))
+        part, whole = _planes(picture), _planes(result)
+        in_strips(size[0], lambda start, stop: kernels.expand_rows(part, whole, start, stop))
+        return result
     return _expand_along(_expand_along(picture, -1, size[1]), -2, size[0])
 
 

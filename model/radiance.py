@@ -25,6 +25,7 @@ __all__ = [
     "exposure_ratios",
     "inverse_mu_law",
     "linearise",
+    "middle",
     "mu_law",
     "to_radiance",
     "triangle_weights",
@@ -78,6 +79,12 @@ def encode(linear: torch.Tensor, response: Response = "gamma") -> torch.Tensor:
         return clipped ** (1 / GAMMA)
     high = 1.055 * clipped ** (1 / 2.4) - 0.055
     return torch.where(clipped <= 0.0031308, clipped * 12.92, high)
+
+
+def middle(count: int) -> int:
+    """The reference where none is asked for: the middle one, of an even number the darker of two,
+    as what it cannot show is seen by a brighter one, and it clips less."""
+    return (count - 1) // 2
 
 
 def exposure_ratios(times_s: torch.Tensor, reference: int) -> torch.Tensor:

@@ -80,10 +80,11 @@ def fuse_tiles(
         The rows and columns of a core and its result (3, h, w), on the model's device.
 
     Raises:
-        ValueError: The stack has fewer than two frames or no pixels, ``tile_px`` is not positive,
-            or the model returned something that is not (3, h, w).
+        ValueError: The stack has fewer than two frames, and the model is not one for single ones,
+            or no pixels; ``tile_px`` is not positive, or the model returned something that is not
+            (3, h, w).
     """
-    if stack.count < 2:
+    if stack.count < 2 and getattr(model, "min_frames", 2) != 1:
         raise ValueError(f"fusing needs at least two frames, not {stack.count}")
     areas = tile_areas(
         stack.height,

@@ -20,52 +20,38 @@ blocks of bounded size, and is the context (compare ``model.mertens``).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch.nn import functional
 
 from model.fusion_model import StackPixels, Tile
 from model.fusion_network import Fusion, FusionNetwork
 from model.luma import luma
-from model.pyramids import expand, reduce, size_at, slice_at
+from model.pyramids import expand, size_at, slice_at
 from model.tiles import TileArea, tile_areas
+from model.ufm_k_block import Block
+from model.ufm_k_levels import (
+    WELL_EXPOSED_SIGMA,
+    Gaussian,
+    Level,
+    laplacian_levels,
+    lowest,
+    measured,
+    next_level,
+    raised,
+)
 
-__all__ = ["UfmK", "UfmKContext"]
+__all__ = ["CoarseLook", "UfmK", "UfmKContext"]
 
-_MEASURES = 6
 _COARSE_LEVEL = 3
 """The pyramid level up to which a tile works on its own."""
-_BLOCK_PX = 512
-_REACH_PX = 48  # how far a pixel of level 3 looks when the pyramids are built
-_WELL_EXPOSED_SIGMA = 0.2  # Mertens, Kautz and Van Reeth 2007, section 3.1
-_LEAST_ENERGY = 0.05  # of 8-bit steps squared: below it is rounding
-_SLOPE = 0.1  # of the leaky rectifiers
-_KEEP = 3.0  # details start with a factor of sigmoid(3) = 0.95
-
-
-@dataclass(frozen=True)
-class _Gaussian:
-    """A Gaussian level of a batch: ``frames`` (B, K, 3, h, w) in 0..1; the energy of all finer
-    details, the share of well-exposed pixels and the saturation, (B, K, 1, h, w), smoothed like
-    the frames."""
-
-    frames: torch.Tensor
-    energy: torch.Tensor
-    exposed: torch.Tensor
-    saturation: torch.Tensor
-
-
-@dataclass(frozen=True)
-class _Level:
-    """A Laplacian level: ``details`` (B, K, 3, h, w), ``measures`` (B, K, 6, h, w) and the log of
-    the local energy of the details, (B, K, 1, h, w)."""
-
-    details: torch.Tensor
-    measures: torch.Tensor
-    activity: torch.Tensor
+_BLOCK_PX = 768
+_REACH_PX = 32  # how far a pixel of level 3 looks when the pyramids are built
+_PART_PX = 160  # side of the parts of levels 3 and 4 that are worked on one by one
+_SIGHT_PX = 8  # how far a pixel looks within its level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +61,16 @@ class UfmKContext:
 
     coarse: torch.Tensor
     state: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoarseLook:
+    """All of level 3: the blend of it and all above, (1, 3, h, w); what the network says of each
+    frame, before its local energy counts, (1, K, 1, h, w); and the frames, (1, K, 3, h, w)."""
+
+    blend: torch.Tensor
+    scores: torch.Tensor
+    frames: torch.Tensor
 
 
 class UfmK(FusionNetwork):
@@ -111,10 +107,10 @@ class UfmK(FusionNetwork):
             raise ValueError(f"exposedness is two numbers of at least 0, not {exposedness}")
         above = [*widths[1:], widths[-1]]
         self.levels = torch.nn.ModuleList(
-            _Block(own, upper, second=index > 0)
+            Block(own, upper, second=index > 0)
             for index, (own, upper) in enumerate(zip(widths, above, strict=True))
         )
-        self.top = _Block(widths[-1], None, second=True)
+        self.top = Block(widths[-1], None, second=True)
         self.strictness = torch.nn.Parameter(torch.ones(len(widths)))
         self.exposedness = exposedness
 
@@ -128,7 +124,7 @@ class UfmK(FusionNetwork):
             raise ValueError(f"stacks are (B, K, 3, H, W), not {tuple(frames.shape)}")
         self.check_count(frames.shape[1])
         depth = _depth(*frames.shape[3:])
-        levels, top = _levels(_finest(frames), depth)
+        levels, top = laplacian_levels(lowest(frames), depth)
         blend, state, weights = self._top(top)
         blend, _, weights = self._descend(levels, 0, blend, state, weights)
         fused = blend.clamp(0, 1)
@@ -142,7 +138,7 @@ class UfmK(FusionNetwork):
         """
         self.check_count(stack.count)
         depth = _depth(stack.height, stack.width)
-        levels, top = _levels(self._coarse(stack), depth - _COARSE_LEVEL)
+        levels, top = laplacian_levels(self._coarse(stack), depth - _COARSE_LEVEL)
         blend, state, weights = self._top(top)
         blend, state, _ = self._descend(levels, _COARSE_LEVEL, blend, state, weights)
         return UfmKContext(coarse=blend, state=state)
@@ -154,51 +150,97 @@ class UfmK(FusionNetwork):
             slice_at(slice(start, start + size), _COARSE_LEVEL)
             for start, size in ((tile.top, height), (tile.left, width))
         )
-        levels, _ = _levels(_finest(tile.pixels.unsqueeze(0)), _COARSE_LEVEL)
+        levels, _ = laplacian_levels(lowest(tile.pixels.unsqueeze(0)), _COARSE_LEVEL)
         coarse, state = context.coarse[..., rows, cols], context.state[..., rows, cols]
         blend, _, _ = self._descend(levels, 0, coarse, state, coarse)
         return blend[0].clamp(0, 1)
 
-    def _coarse(self, stack: StackPixels) -> _Gaussian:
+    def look(self, stack: StackPixels) -> CoarseLook:
+        """What the network makes of level 3 and above; it takes the larger ones in parts.
+
+        Raises:
+            ValueError: The stack has a single frame.
+        """
+        self.check_count(stack.count)
+        depth = _depth(stack.height, stack.width)
+        coarse = self._coarse(stack)
+        upper = next_level(coarse)
+        levels, top = laplacian_levels(upper, depth - _COARSE_LEVEL - 1)
+        blend, state, weights = self._top(top)
+        number = _COARSE_LEVEL + 1
+        blend, state, _ = self._descend(levels[1:], number + 1, blend, state, weights)
+        if levels:
+            blend, state, _ = self._in_parts(number, upper, blend, state)
+        blend, _, scores = self._in_parts(_COARSE_LEVEL, coarse, blend, state, keeps_state=False)
+        return CoarseLook(blend=blend, scores=scores, frames=coarse.frames)
+
+    def _in_parts(
+        self,
+        number: int,
+        level: Gaussian,
+        blend: torch.Tensor,
+        state: torch.Tensor,
+        *,
+        keeps_state: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Add one level part by part: the blend, the state (or an empty one) and the scores."""
+        height, width = level.energy.shape[3:]
+        result = blend.new_empty(1, 3, height, width)
+        channels = self.options["widths"][min(number, _COARSE_LEVEL)]
+        states = state.new_empty(
+            *state.shape[:2], channels, *((height, width) if keeps_state else (0, 0))
+        )
+        scores = level.energy.new_empty(level.energy.shape)
+        for area in tile_areas(height, width, tile_px=_PART_PX, halo_px=_SIGHT_PX, align_px=2):
+            (own,), _ = laplacian_levels(level.part(area.outer_rows, area.outer_cols), 1)
+            above = (..., slice_at(area.outer_rows, 1), slice_at(area.outer_cols, 1))
+            inner, core = (..., *area.inner), (..., area.rows, area.cols)
+            mixed, made, _, wanted = self._step(number, own, blend[above], state[above])
+            result[core], scores[core] = mixed[inner], wanted[inner]
+            if keeps_state:
+                states[core] = made[inner]
+        return result, states, scores
+
+    def _coarse(self, stack: StackPixels) -> Gaussian:
         """The third Gaussian level of the whole picture."""
         size = (size_at(stack.height, _COARSE_LEVEL), size_at(stack.width, _COARSE_LEVEL))
-        whole = _Gaussian(
-            *(torch.empty(1, stack.count, n, *size, device=self.device) for n in (3, 1, 1, 1))
-        )
-        for area, pixels in self._blocks(stack):
-            rows, cols = (slice_at(part, _COARSE_LEVEL) for part in (area.rows, area.cols))
-            top, left = (slice_at(part, _COARSE_LEVEL) for part in area.inner)
-            _, part = _levels(_finest(pixels.unsqueeze(0)), _COARSE_LEVEL)
-            whole.frames[..., rows, cols] = part.frames[..., top, left]
-            whole.energy[..., rows, cols] = part.energy[..., top, left]
-            whole.exposed[..., rows, cols] = part.exposed[..., top, left]
-            whole.saturation[..., rows, cols] = part.saturation[..., top, left]
-        return whole
+        whole = torch.empty(stack.count, 6, *size, device=self.device)
 
-    def _blocks(self, stack: StackPixels) -> Iterator[tuple[TileArea, torch.Tensor]]:
-        for area in tile_areas(
+        @torch.inference_mode()
+        def work(area: TileArea) -> None:
+            rows, cols = (slice_at(part, _COARSE_LEVEL) for part in (area.rows, area.cols))
+            inner = tuple(slice_at(part, _COARSE_LEVEL) for part in area.inner)
+            pixels = stack.tile(area.outer_rows, area.outer_cols).to(self.device)
+            for frame, place in zip(pixels, whole, strict=True):
+                place[:, rows, cols] = raised(frame, _COARSE_LEVEL)[:, *inner]
+
+        areas = tile_areas(
             stack.height,
             stack.width,
             tile_px=_BLOCK_PX,
             halo_px=_REACH_PX,
             align_px=self.align_px,
-        ):
-            yield area, stack.tile(area.outer_rows, area.outer_cols).to(self.device)
+        )
+        at_once = torch.get_num_threads() if self.device.type == "cpu" else 1
+        with ThreadPoolExecutor(at_once) as threads:
+            list(threads.map(work, areas))
+        planes = whole.unsqueeze(0)
+        return Gaussian(planes[:, :, :3], planes[:, :, 5:], planes[:, :, 3:4], planes[:, :, 4:5])
 
-    def _top(self, top: _Gaussian) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _top(self, top: Gaussian) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The blend that the levels stand on, the first state, and the weights of the blend."""
         brightness = luma(top.frames)
         centred = brightness - brightness.mean((-1, -2), keepdim=True)
-        measures, _ = _measures(top, centred)
+        measures, _ = measured(top, centred)
         state, scores, _ = self.top(measures, None)
-        distance = (brightness - 0.5).square() / (2 * _WELL_EXPOSED_SIGMA**2)
+        distance = (brightness - 0.5).square() / (2 * WELL_EXPOSED_SIGMA**2)
         pull = self.exposedness[0 if top.frames.shape[1] == 2 else 1]
         weights = (scores - pull * distance).softmax(1)
         return (weights * top.frames).sum(1), state, weights
 
     def _descend(
         self,
-        levels: Sequence[_Level],
+        levels: Sequence[Level],
         finest: int,
         blend: torch.Tensor,
         state: torch.Tensor,
@@ -206,119 +248,20 @@ class UfmK(FusionNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Add levels to a blend, coarsest first; ``levels[0]`` is level ``finest``."""
         for offset in reversed(range(len(levels))):
-            level = levels[offset]
-            index = min(finest + offset, len(self.levels) - 1)
-            state, scores, keep = self.levels[index](level.measures, state)
-            scores = scores + self.strictness[index] * level.activity
-            weights = scores.softmax(1)
-            details = keep * (weights * level.details).sum(1)
-            blend = expand(blend, details.shape[-2:]) + details
+            blend, state, weights, _ = self._step(finest + offset, levels[offset], blend, state)
         return blend, state, weights
 
-
-class _Block(torch.nn.Module):
-    """One level: measures and the state above in; a state, scores and a factor for details out.
-
-    (B, K, 6, h, w) and (B, K, C', h', w') become (B, K, C, h, w), (B, K, 1, h, w) and
-    (B, 1, h, w) in 0..1. The top block has no state above it and keeps everything.
-    """
-
-    def __init__(self, width: int, above: int | None, *, second: bool) -> None:
-        super().__init__()
-
-        def three_by_three(entering: int) -> torch.nn.Conv2d:
-            return torch.nn.Conv2d(entering, width, 3, padding=1, padding_mode="replicate")
-
-        self.first = three_by_three(_MEASURES)
-        self.own = torch.nn.Conv2d(width, width, 1)
-        self.others = torch.nn.Conv2d(width, width, 1, bias=False)
-        self.above = None if above is None else torch.nn.Conv2d(above, width, 1, bias=False)
-        self.second = three_by_three(width) if second else None
-        self.score = torch.nn.Conv2d(width, 1, 1)
-        self.keep = None if above is None else torch.nn.Conv2d(width, 1, 1)
-        # Training starts from the classical rule.
-        for layer, bias in ((self.score, 0.0), (self.keep, _KEEP)):
-            if layer is not None and layer.bias is not None:
-                torch.nn.init.zeros_(layer.weight)
-                torch.nn.init.constant_(layer.bias, bias)
-
-    def forward(
-        self, measures: torch.Tensor, state: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        stacks = measures.shape[:2]
-        height, width = measures.shape[-2:]
-        x = _rectify(self.first(measures.flatten(0, 1)))
-        most = x.view(*stacks, *x.shape[1:]).amax(1)
-        x = self.own(x).view(*stacks, *most.shape[1:]) + self.others(most).unsqueeze(1)
-        x = x.flatten(0, 1)
-        if self.above is not None and state is not None:
-            # Mixing channels and resizing commute; in this order it costs a quarter.
-            above = self.above(state.flatten(0, 1))
-            above = functional.interpolate(above, scale_factor=2, mode="bilinear")
-            x = x + above[..., :height, :width]
-        x = _rectify(x)
-        if self.second is not None:
-            x = x + _rectify(self.second(x))
-        scores = self.score(x).view(*stacks, 1, height, width)
-        x = x.view(*stacks, *x.shape[1:])
-        keep = x.new_ones(()) if self.keep is None else self.keep(x.amax(1)).sigmoid()
-        return x, scores, keep
-
-
-def _rectify(x: torch.Tensor) -> torch.Tensor:
-    return functional.leaky_relu(x, _SLOPE)
+    def _step(
+        self, number: int, level: Level, blend: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Add one level: the blend, the state, the weights, and the scores without the energy."""
+        index = min(number, len(self.levels) - 1)
+        state, scores, keep = self.levels[index](level.measures, state)
+        weights = (scores + self.strictness[index] * level.activity).softmax(1)
+        details = keep * (weights * level.details).sum(1)
+        return expand(blend, details.shape[-2:]) + details, state, weights, scores
 
 
 def _depth(height: int, width: int) -> int:
     """Levels of the pyramid: until 2 to 4 pixels are left, but at least those with own layers."""
     return max(min(height, width).bit_length() - 2, _COARSE_LEVEL + 1)
-
-
-def _finest(frames: torch.Tensor) -> _Gaussian:
-    distance = (luma(frames) - 0.5).square_()
-    exposed = distance.mul_(-1 / (2 * _WELL_EXPOSED_SIGMA**2)).exp_()
-    saturation = frames.amax(-3, keepdim=True) - frames.amin(-3, keepdim=True)
-    return _Gaussian(frames, torch.zeros_like(exposed), exposed, saturation)
-
-
-@torch.no_grad()
-def _levels(bottom: _Gaussian, count: int) -> tuple[list[_Level], _Gaussian]:
-    """``count`` Laplacian levels from ``bottom`` on, finest first, and what is left above."""
-    levels: list[_Level] = []
-    here = bottom
-    for _ in range(count):
-        smaller = reduce(here.frames)
-        details = here.frames - expand(smaller, here.frames.shape[-2:])
-        own = luma(details)
-        measures, activity = _measures(here, own)
-        levels.append(_Level(details, measures, activity))
-        energy = here.energy + own.mul(255).square_()
-        here = _Gaussian(smaller, *map(reduce, (energy, here.exposed, here.saturation)))
-    return levels, here
-
-
-@torch.no_grad()
-def _measures(here: _Gaussian, own: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The six measures of a level and, (B, K, 1, h, w), the log of its local energy.
-
-    Args:
-        own: Luma of the level's details, (B, K, 1, h, w).
-    """
-    squared = own.mul(255).square_()
-    padded = functional.pad(squared.flatten(0, 1), (2, 2, 2, 2), "replicate")
-    local = functional.avg_pool2d(padded, 5, 1).view_as(squared)
-    activity = local.add_(_LEAST_ENERGY).log_()
-    texture = (here.energy + squared).add_(_LEAST_ENERGY).log_()
-    # Scaled to about -1..1.
-    measures = torch.cat(
-        [
-            luma(here.frames).mul_(2).sub_(1),
-            own * 8,
-            activity * 0.2,
-            texture.mul_(0.2),
-            here.exposed * 2 - 1,
-            here.saturation * 2,
-        ],
-        2,
-    )
-    return measures, activity

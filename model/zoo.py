@@ -15,12 +15,28 @@ from model.fusion_model import FusionModel
 from model.merge import Merge
 from model.mertens import Mertens
 from model.networks import build_network
+from model.ufm_k import UfmK
+from model.ufm_k_fast import FastUfmK
 from model.weights_file import packaged_weights, unpack_weights
 
-__all__ = ["DEFAULT", "Card", "UnknownModelError", "card", "load", "names", "parameter_count"]
+__all__ = [
+    "DEFAULT",
+    "WITH_FAST_FORM",
+    "Card",
+    "UnknownModelError",
+    "card",
+    "fast_form",
+    "load",
+    "names",
+    "parameter_count",
+]
 
 DEFAULT = "ufm_k"
 """The model that is used when none is asked for."""
+
+
+WITH_FAST_FORM = frozenset({"ufm_k"})
+"""Models that :func:`fast_form` makes something of."""
 
 
 class UnknownModelError(LookupError):
@@ -95,6 +111,11 @@ def load(name: str, device: torch.device | str = "cpu") -> FusionModel:
         UnknownModelError: The zoo has no model of that name.
     """
     return _entry(name)(torch.device(device))
+
+
+def fast_form(model: FusionModel) -> FusionModel:
+    """A model's faster and slightly worse form where there is one, or else the model itself."""
+    return FastUfmK(model) if isinstance(model, UfmK) else model
 
 
 def card(name: str) -> Card:

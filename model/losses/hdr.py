@@ -12,7 +12,10 @@ import torch
 from model.hdr_network import Alignment
 from model.radiance import mu_law
 
-__all__ = ["compressed", "fft_l1_loss", "mu_l1_loss", "photometric_loss"]
+__all__ = ["compressed", "fft_l1_loss", "mu_l1_loss", "mu_psnr_loss", "photometric_loss"]
+
+
+_LEAST_SQUARE = 1e-10  # 100 dB; equal pictures are infinitely good
 
 
 def compressed(radiance: torch.Tensor) -> torch.Tensor:
@@ -36,6 +39,17 @@ def mu_l1_loss(
     """
     difference = _difference(radiance, label)
     return (difference if weights is None else difference * weights).abs().mean()
+
+
+def mu_psnr_loss(radiance: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Minus PSNR-mu in 100 dB, averaged over pictures: a picture counts alike whether it is easy or
+    hard, and in it few large errors count, where L1 looks past them.
+
+    Raises:
+        ValueError: Shapes differ.
+    """
+    square = _difference(radiance, label).square().mean((1, 2, 3))
+    return (square + _LEAST_SQUARE).log10().mean() / 10
 
 
 def fft_l1_loss(radiance: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -18,9 +18,10 @@ import torch
 from model.losses.hdr import compressed, mu_l1_loss
 from model.radiance import triangle_weights
 
-__all__ = ["agreement", "color_stage_loss", "structure_stage_losses"]
+__all__ = ["STRUCTURE_MOST", "agreement", "color_stage_loss", "structure_stage_losses"]
 
-_STRUCTURE_MOST = 5 / 255
+STRUCTURE_MOST = 5 / 255
+"""Colour label and reference agree where they differ by less, after the mu-law."""
 _COLOR_MOST = 10 / 255
 
 
@@ -64,7 +65,7 @@ def structure_stage_losses(
         valid: (B, 1, H, W) in 0..1: where the colour label holds; None: everywhere.
     """
     trusted = triangle_weights(reference_display)
-    agreed = agreement(color, reference, most=_STRUCTURE_MOST, weights=trusted)
+    agreed = agreement(color, reference, most=STRUCTURE_MOST, weights=trusted)
     return (
         mu_l1_loss(radiance, color, _both(agreed, valid)),
         mu_l1_loss(radiance, reference, trusted),

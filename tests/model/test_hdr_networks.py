@@ -12,13 +12,21 @@ from model.flexhdr import FlexHdr
 from model.fusion_model import TensorStack
 from model.hdr_network import HdrNetwork, brightest, middle, shown
 from model.tiles import fuse
+from model.usme import Usme, Usme3
 from tests.model.tiny_hdr import BUILDS, Build, seeded, stacks
 
 EACH = pytest.mark.parametrize("build", BUILDS)
 
 
 @pytest.mark.parametrize(
-    ("network", "count"), [(FlexHdr, 2_124_167), (AfuNet, 1_161_987), (AhdrNet, 1_241_507)]
+    ("network", "count"),
+    [
+        (FlexHdr, 2_124_167),
+        (AfuNet, 1_161_987),
+        (AhdrNet, 1_241_507),
+        (Usme, 3_932_812),
+        (Usme3, 3_928_009),
+    ],
 )
 def test_full_width_has_the_known_number_of_parameters(
     network: type[HdrNetwork], count: int
@@ -187,8 +195,9 @@ def test_what_cannot_be_fused_is_refused(build: Build) -> None:
         network(torch.zeros(3, 3, 8, 8), torch.ones(1, 3))
     with pytest.raises(ValueError, match="exposure times are"):
         network(torch.zeros(1, 3, 3, 8, 8), torch.ones(3))
-    with pytest.raises(ValueError, match=f"{network.name} fuses .* not 1"):
-        network(torch.zeros(1, 1, 3, 8, 8), torch.ones(1, 1))
+    few = network.min_frames - 1
+    with pytest.raises(ValueError, match=f"{network.name} fuses .* not {few}"):
+        network(torch.zeros(1, few, 3, 8, 8), torch.ones(1, few))
     with pytest.raises(ValueError, match=r"call eval\(\)"):
         network.train().prepare(TensorStack(torch.zeros(3, 3, 8, 8), (1.0, 2.0, 4.0)))
 

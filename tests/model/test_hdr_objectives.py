@@ -21,12 +21,14 @@ from tests.model.tiny_hdr import stacks
 FLEXHDR = {"name": "flexhdr", "width": 8, "growth": 2, "layers": 1, "iterations": 2, "reach_px": 16}
 AFUNET = {"name": "afunet", "width": 4, "stages": 1, "depth": 2}
 AHDRNET = {"name": "ahdrnet", "width": 6, "growth": 3, "layers": 1}
+USME = {"name": "usme", "width": 4, "light_width": 4, "hidden": 6}
 TABLES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (FLEXHDR, {"name": "mu_l1", "photometric": 1.0}),
     (FLEXHDR, {"name": "mu_l1", "photometric": 0.5, "aligned": "radiance"}),
     (AFUNET, {"name": "mu_l1", "fft": 0.005}),
     (AHDRNET, {"name": "selfhdr_structure"}),
     (AHDRNET, {"name": "selfhdr_color"}),
+    (USME, {"name": "usme", "low": 2.0, "high": 2.0, "preserve": 4.0}),
 ]
 EACH = pytest.mark.parametrize(("network", "loss"), TABLES)
 
@@ -43,6 +45,7 @@ def batch(count: int = 2, frames: int = 3, side: int = 24) -> dict[str, torch.Te
         "color": label * 1.02,
         "structure": label * 0.98,
         "mask": torch.ones(count, frames, side, side),
+        "aligned": shots,
     }
 
 
@@ -218,7 +221,7 @@ def test_the_sheet_shows_frames_target_and_result(
     made = objective(network, loss)
     made.network.eval()
     sheet = made.picture(batch(6))
-    rows, columns, side, gap = 4, 6, 24, 6
+    rows, columns, side, gap = 4, 8 if network is USME else 6, 24, 6
     assert sheet.shape == (3, rows * (side + gap) + gap, columns * (side + gap) + gap)
     assert 0 <= sheet.min() <= sheet.max() <= 1
 

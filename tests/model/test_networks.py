@@ -16,6 +16,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "flexhdr": {"width": 4, "growth": 2, "layers": 2, "attention": False, "response": "srgb"},
     "afunet": {"width": 4, "stages": 2, "depth": 2, "window": 4},
     "ahdrnet": {"width": 4, "growth": 2, "layers": 2},
+    "usme": {"width": 4, "light_width": 3, "hidden": 5, "estimator": "hvi", "from_gain": True},
+    "usme3": {"width": 4, "light_width": 3, "hidden": 5, "light_map": False},
 }
 
 

@@ -13,8 +13,9 @@ from model.ahdrnet import AhdrNet
 from model.flexhdr import FlexHdr
 from model.hdr_network import HdrNetwork
 from model.radiance import encode
+from model.usme import Usme
 
-__all__ = ["BUILDS", "Build", "afunet", "ahdrnet", "flexhdr", "seeded", "stacks"]
+__all__ = ["BUILDS", "Build", "afunet", "ahdrnet", "flexhdr", "seeded", "stacks", "usme"]
 
 Build = Callable[..., HdrNetwork]
 
@@ -40,7 +41,15 @@ def ahdrnet(**options: Any) -> AhdrNet:
     return AhdrNet(**{"width": 6, "growth": 3, "layers": 5} | options)
 
 
-BUILDS: tuple[Build, ...] = (flexhdr, afunet, ahdrnet)
+def usme(**options: Any) -> Usme:
+    made = Usme(**{"width": 4, "light_width": 4, "hidden": 6} | options)
+    for parameter in made.parameters():
+        if parameter.ndim > 1:  # likewise: light and ratio begin with next to no say
+            torch.nn.init.normal_(parameter, std=0.15)
+    return made
+
+
+BUILDS: tuple[Build, ...] = (flexhdr, afunet, ahdrnet, usme)
 
 
 def seeded(build: Build, seed: int = 0, **options: Any) -> HdrNetwork:

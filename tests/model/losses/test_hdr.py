@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from model.hdr_network import Alignment
-from model.losses.hdr import compressed, fft_l1_loss, mu_l1_loss, photometric_loss
+from model.losses.hdr import (
+    compressed,
+    fft_l1_loss,
+    mu_l1_loss,
+    mu_psnr_loss,
+    photometric_loss,
+)
+from model.measures import fidelity
 
 
 def radiances(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -33,6 +40,19 @@ def test_mu_l1_is_its_formula() -> None:
     pairs = list(zip(one.flatten().tolist(), two.flatten().tolist(), strict=True))
     wanted = sum(abs(tone(x) - tone(y)) for x, y in pairs) / len(pairs)
     assert mu_l1_loss(one, two).item() == pytest.approx(wanted, rel=1e-12)
+
+
+def test_psnr_is_what_is_measured() -> None:
+    label = radiances(3, 3, 12, 12)
+    off = torch.tensor([1.001, 1.01, 1.1])[:, None, None, None]
+    ours = label * off
+    wanted = fidelity(ours, label)["psnr_mu"].mean()
+    assert mu_psnr_loss(ours, label) == pytest.approx(-wanted.item() / 100, rel=1e-3)
+    assert mu_psnr_loss(label, label) == pytest.approx(-1)  # as good as it gets: 100 dB
+    same = label.clone().requires_grad_()
+    mu_psnr_loss(same, label).backward()
+    assert same.grad is not None
+    assert bool(same.grad.isfinite().all())
 
 
 def test_values_without_weight_count_in_the_mean_alone() -> None:
