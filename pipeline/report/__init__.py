@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report: its schema, later its pages and plots."""
+"""The report: its schema, its page with plots and tables, and what else is made of it."""

@@ -114,6 +114,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("reference_frame", pa.int32(), "", "whose moment a radiance shows: from 1, dark first"),
     Column("light_ratios", _DOUBLES, "", "light that each frame took in, over the reference's"),
     Column("light_estimated", pa.bool_(), "", "whether these were told from the pixels"),
+    Column(
+        "virtual_ev",
+        pa.float64(),
+        "stops",
+        "a radiance was made of the reference frame alone, with virtual exposures that a network "
+        "invented, so many stops darker and brighter; null where all exposures are real",
+    ),
     Column("followed_share", pa.float64(), "0..1", "share of pixels that optical flow followed"),
     Column("weights_sha256", pa.string(), "", "hash of the weights file, null without weights"),
     Column("settings_sha256", pa.string(), "", "hash of the settings"),
@@ -136,6 +143,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("height", pa.int32(), "px", "its height"),
     Column("preview_uri", pa.string(), "", "a small JPEG of the result"),
     Column("map_uri", pa.string(), "", "the MEF-SSIM map of the finest scale, reduced, as PNG"),
+    Column(
+        "strip_uri",
+        pa.string(),
+        "",
+        "the aligned frames below each other in one JPEG, each as small as the preview; of more "
+        "than 16 frames 16, evenly spread",
+    ),
+    Column(
+        "weights_uri",
+        pa.string(),
+        "",
+        "likewise how much each frame counts, worked out at 256 px, lighter is more; black where "
+        "the model was not given the frame",
+    ),
     # Scores of the 8-bit-rounded result, before encoding, against the whole aligned 8-bit stack,
     # also where the model was given some frames of it only (notes say so)
     Column(
@@ -156,6 +177,18 @@ COLUMNS: tuple[Column, ...] = (
     Column("clipped_low_share", pa.float64(), "0..1", "share of pixels crushed to black"),
     Column("clipped_high_share", pa.float64(), "0..1", "share of pixels burnt to white"),
     Column("entropy_bits", pa.float64(), "bit", "Shannon entropy of the grey result"),
+    Column(
+        "piqe",
+        pa.float64(),
+        "0..100",
+        "PIQE of the tone-mapped picture of a radiance that was made of one frame, lower is better",
+    ),
+    Column(
+        "brisque",
+        pa.float64(),
+        "",
+        "BRISQUE of the same, lower is better; 0 and 100 may be passed a little",
+    ),
     Column("reference_uri", pa.string(), "", "label or ground truth compared with"),
     Column("reference_sha256", pa.string(), "", "hash of its bytes"),
     Column("reference_kind", pa.string(), "", "display (a label) or radiance (ground truth)"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.images.previews import STRIP_FRAMES, strip_frames, strip_jpeg
 from pipeline.images.writing import map_png, preview_jpeg
 
 
@@ -61,3 +62,22 @@ def test_scores_below_zero_are_dark_and_unknown_ones_black():
 
 def test_large_maps_are_reduced():
     assert opened(map_png(np.zeros((900, 2000), np.float32), max_side=256)).shape == (115, 256, 3)
+
+
+def test_a_strip_shows_the_frames_below_each_other():
+    frames = [np.full((300, 900, 3), level, np.uint8) for level in (20, 120, 220)]
+    strip = opened(strip_jpeg(frames))
+    assert strip.shape == (3 * 171, 512, 3)
+    assert [round(float(part.mean())) for part in np.split(strip, 3)] == [20, 120, 220]
+
+
+def test_a_strip_of_grey_pictures_is_grey():
+    assert opened(strip_jpeg([np.full((8, 9), 77, np.uint8)] * 2)).shape == (16, 9)
+
+
+@pytest.mark.parametrize("count", [2, 15, 16, 17, 40, 1000])
+def test_a_strip_holds_few_frames_of_a_long_bracket(count):
+    shown = strip_frames(count)
+    assert len(shown) == min(count, STRIP_FRAMES)
+    assert list(shown) == sorted(set(shown))
+    assert (shown[0], shown[-1]) == (0, count - 1)
