@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check format bench quality constraints clean
+.PHONY: help demo test chaos cluster browser check format bench quality virtual dynamic constraints clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,14 @@ test: $(VENV)/installed  ## the default test suite
 chaos: $(VENV)/installed  ## kill, starve and damage runs; tables in chaos-out/
 	$(BIN)/python -m pytest tests/chaos -s $(CHAOS_ARGS)
 
+cluster: $(VENV)/installed  ## nodes, schedules and the runbook with real engines; tables in cluster-out/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,cluster]'
+	$(BIN)/python -m pytest tests/cluster -s $(CLUSTER_ARGS)
+
+browser: $(VENV)/installed  ## the report's page in a real Chromium (apt install chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
+	$(BIN)/python -m pytest tests/browser -v $(BROWSER_ARGS)
+
 check: $(VENV)/installed  ## lint, format check and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,9 +48,15 @@ bench: $(VENV)/installed  ## measure, side by side in one run, into bench-out/
 quality: $(VENV)/installed  ## models side by side: make quality QUALITY_ARGS="ARCHIVE ..."
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.quality $(QUALITY_ARGS)
 
+virtual: $(VENV)/installed  ## what usme makes of single frames: make virtual VIRTUAL_ARGS="WEIGHTS SHARDS"
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.virtual $(VIRTUAL_ARGS)
+
+dynamic: $(VENV)/installed  ## networks for radiance: make dynamic DYNAMIC_ARGS="--model FILE"
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.benchmarks.dynamic_quality $(DYNAMIC_ARGS)
+
 constraints:  ## freeze the versions of a fresh environment
 	rm -rf .constraints-venv && $(PYTHON) -m venv .constraints-venv
-	.constraints-venv/bin/python -m pip install --quiet -e '.[dev,s3]'
+	.constraints-venv/bin/python -m pip install --quiet -e '.[dev,s3,gcs,k8s,cluster]'
 	{ echo '# Exact versions that were tested together on Python 3.11; `make` installs with them.'; \
 	  echo '# Made by `make constraints` (pip freeze of a fresh environment).'; \
 	  .constraints-venv/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' | sort -f; } > constraints.txt

@@ -19,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluation import evaluation_of
 from pipeline.patches import PatchRef, open_patches
 from pipeline.pool import Device
+from pipeline.robustness import PLAIN
 from pipeline.sharding.contents import contents_sha256
 from pipeline.study import Study, Trial, load_study
 from pipeline.study_plot import plot_curves
@@ -124,7 +125,13 @@ def tables_step(
     )
     write_parquet(outcome.table_uri, table)
     write_parquet(outcome.curves_uri, curves)
-    picture = plot_curves(curves, tuple(study.variants), f"{study.name}: validation patches")
+    picture = plot_curves(
+        curves,
+        tuple(study.variants),
+        f"{study.name}: validation patches",
+        measures=study.measures,
+        levels={row["figure"]: row["value"] for row in whole if row["condition"] == PLAIN.name},
+    )
     storage.write_atomic(outcome.picture_uri, picture)
     storage.write_atomic(outcome.report_uri, report.encode("utf-8"))
     create_markdown_artifact(

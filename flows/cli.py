@@ -26,6 +26,8 @@ from flows import (
     fuse_cli,
     quarantine_cli,
     render_cli,
+    report_cli,
+    serve_cli,
     shard_cli,
     show,
     training_cli,
@@ -194,12 +196,14 @@ def doctor() -> None:
 
 
 app.add_typer(fuse_cli.app)
+app.add_typer(report_cli.app)
 app.add_typer(shard_cli.app)
 app.add_typer(training_cli.app)
 app.add_typer(render_cli.app)
 app.add_typer(dynamic_cli.app)
 app.add_typer(verify_cli.app)
 app.add_typer(quarantine_cli.app)
+app.add_typer(serve_cli.app)
 
 
 def _quiet_prefect() -> None:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.artifacts import DoneArtifact, show_outcome
+from flows.ends import ended
 from flows.progress import FuseProgress
+from flows.report import page_step
 from flows.scan import catalog_step
 from pipeline import storage
 from pipeline.archive.scan import ScanOptions
@@ -21,6 +25,9 @@ from pipeline.lock import hold
 from pipeline.models import find_model
 from pipeline.planning import FuseJob, Settled, check_destination
 from pipeline.pool import PoolOptions
+from pipeline.profiling import Stopwatch, profile_run
+from pipeline.report.page import INDEX, page_folder
+from pipeline.report.schema import Row
 from pipeline.retiring import retire
 from pipeline.runs import Counts, Outcome, publish
 from pipeline.settings import FuseSettings
@@ -44,10 +51,10 @@ def fuse_step(
     ledger: Ledger,
     chunk: tuple[FuseJob | Settled, ...],
     counts: Counts,
-    progress: FuseProgress,
+    done: Callable[[Row | None, int], None],
 ) -> None:
     """Fuse one chunk on the fleet."""
-    work_chunk(fleet, ledger, chunk, counts, progress.add)
+    work_chunk(fleet, ledger, chunk, counts, done)
 
 
 @task(name="retire", cache_policy=NO_CACHE, persist_result=False)
@@ -58,15 +65,23 @@ def retire_step(plan: Plan, counts: Counts) -> None:
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish_step(run: FuseRun, counts: Counts) -> Outcome:
-    """Check the counts, write the manifest and show a table in Prefect."""
+    """Check the counts, write the manifest and show what came out in Prefect."""
     outcome = publish(run, counts)
-    table = [{"what": name, "count": str(n)} for name, n in counts.as_dict().items() if n]
-    mean = outcome.mean_mef_ssim
-    table.append({"what": "mean MEF-SSIM", "count": "-" if mean is None else f"{mean:.4f}"})
-    create_table_artifact(
-        table=table, key="bracketflow-fuse", description=f"Run {run.run_id} to {run.destination}"
-    )
+    show_outcome(outcome)
     return outcome
+
+
+def _with_page(outcome: Outcome) -> Outcome:
+    """The outcome with a page to look at; that there is none never fails a run."""
+    index = storage.join(page_folder(outcome.destination), INDEX)
+    if not outcome.counts.rows and storage.exists(index):
+        return replace(outcome, page_uri=index)  # nothing new to show
+    try:
+        return replace(outcome, page_uri=page_step(outcome.destination))
+    except Exception as error:  # whatever it is, the results stand
+        get_run_logger().warning("The page could not be made: %s", error)
+        again = f"`bracketflow report {outcome.destination}` tries it again"
+        return replace(outcome, page_note=f"The page could not be made ({error}); {again}.")
 
 
 @flow(name="fuse", flow_run_name="fuse-{source}", persist_result=False)
@@ -77,6 +92,8 @@ def fuse_archive(
     options: ScanOptions = ScanOptions(),
     pool: PoolOptions = PoolOptions(),
     work: WorkOptions = WorkOptions(),
+    page: bool = True,
+    profile: bool = False,
 ) -> Outcome:
     """Fuse every bracket of an archive and report how good each result is.
 
@@ -87,17 +104,21 @@ def fuse_archive(
         options: how to scan.
         pool: how much of the Ray cluster to use.
         work: what is done again, and what is removed.
+        page: make a page to look at, ``page/index.html`` of the destination.
+        profile: say where the time went.
 
     Raises:
         UsageError: bad options, or nothing to work on.
         LockedError: another run is writing to the destination.
         InfrastructureError: Ray, disk or network failed, or the counts do not add up.
     """
+    watch, workers = Stopwatch(), 0
     run = FuseRun(
         source=storage.absolute(source),
         destination=storage.absolute(destination),
         settings=settings,
         model=find_model(settings.model),
+        singles=None if settings.singles is None else find_model(settings.singles),
         work=work,
         options=options,
     )
@@ -106,19 +127,37 @@ def fuse_archive(
         catalog_step(
             run.source, run.catalog_uri, options, skip=run.destination, workers=pool.workers
         )
+        watch.lap("scan")
         plan = plan_step(run)
         counts = Counts(found=plan.found)
         with ExitStack() as stack:
             ledger = stack.enter_context(Ledger(run.destination, run.run_id, "plan"))
             progress = stack.enter_context(FuseProgress(plan.found, log=get_run_logger().info))
+            shown = stack.enter_context(DoneArtifact(run.run_id, counts))
+
+            def done(row: Row | None, count: int = 1) -> None:
+                progress.add(row, count)
+                shown.look()
+
             fleet: Fleet | None = None
+            watch.lap("plan")
             for number, chunk in enumerate(plan.chunks(_CHUNK)):
                 lease.check()
                 # Ray starts with the first bracket that needs it: no work, no waiting.
                 if fleet is None and any(isinstance(decision, FuseJob) for decision in chunk):
+                    watch.lap("plan")
                     fleet = stack.enter_context(open_fleet(run.recipe, pool))
-                fuse_step(number, fleet, ledger, chunk, counts, progress)
+                    watch.lap("start")
+                fuse_step(number, fleet, ledger, chunk, counts, done)
+                workers = max(workers, 0 if fleet is None else fleet.size)
+                watch.lap("plan" if fleet is None else "work")
         lease.check()
         retire_step(plan, counts)
         lease.check()
-        return publish_step(run, counts)
+        outcome = publish_step(run, counts)
+        outcome = _with_page(outcome) if page else outcome
+        watch.lap("publish")
+        if not profile:
+            return ended(outcome)
+        found = profile_run(run.destination, run.run_id, driver=watch.seconds, workers=workers)
+        return ended(replace(outcome, profile=found))

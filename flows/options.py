@@ -27,6 +27,7 @@ __all__ = [
     "DeviceChoice",
     "Force",
     "GpusPerWorker",
+    "Grow",
     "Layout",
     "MaxFailures",
     "Memory",
@@ -94,6 +95,13 @@ Workers = Annotated[int | None, typer.Option(help="Ray actors at work; as many a
 DeviceChoice = Annotated[Device, typer.Option(help="auto takes GPUs where the cluster has some.")]
 GpusPerWorker = Annotated[
     float | None, typer.Option(help="Share of a GPU for each worker; 0.25 lets four share one.")
+]
+Grow = Annotated[
+    bool,
+    typer.Option(
+        "--grow",
+        help="The cluster starts nodes on demand: ask for all --workers, whatever it has now.",
+    ),
 ]
 MaxFailures = Annotated[
     str, typer.Option(help="Share of brackets that may fail before the exit code is 1.")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.ends import ended
 from flows.progress import FuseProgress
 from pipeline import storage
 from pipeline.archive.find import find_brackets
@@ -81,4 +82,4 @@ def score_results(
     with hold(run.destination, run_id=run.run_id) as lease:
         counts = score_step(run, options, pool)
         lease.check()
-        return publish(run, counts)
+        return ended(publish(run, counts))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.ends import ended
 from flows.progress import CompareProgress, FuseProgress, run_log
 from flows.scan import catalog_step
 from pipeline import storage
@@ -140,4 +141,4 @@ def shard_archive(
                     fleet = stack.enter_context(open_fleet(run.recipe, replace(pool, device="cpu")))
                 cut_step(number, fleet, ledger, chunk, counts, progress)
         lease.check()
-        return publish_step(plan, counts)
+        return ended(publish_step(plan, counts))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flows.doctor import Finding
     from pipeline.archive.scan import ScanSummary
     from pipeline.estimates import Estimate
+    from pipeline.profiling import Profile
     from pipeline.recipe import Recipe
     from pipeline.runs import Outcome
     from pipeline.study import Study
@@ -31,6 +32,7 @@ __all__ = [
     "findings_table",
     "outcome_table",
     "pairs",
+    "profile_table",
     "scan_table",
 ]
 
@@ -107,6 +109,8 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
     made = {"fused": "results", "sharded": "patches"}.get(fused)
     if made:
         where.insert(0, (made, storage.join(outcome.destination, made)))
+    if outcome.page_uri is not None:
+        where.append(("page", outcome.page_uri))
     if not counts.fused + counts.reused + counts.quarantined:
         hint = (
             "--layout auto, or look at the reasons in the catalog"
@@ -114,6 +118,8 @@ def outcome_table(outcome: Outcome, *, fused: str = "fused") -> Group:
             else "`bracketflow score --help` on how results are found"
         )
         parts.append(Text(f"\nNothing was {fused}: see {hint}.", style="yellow"))
+    if outcome.page_note is not None:
+        parts.append(Text(f"\n{outcome.page_note}", style="yellow"))
     parts.append(Text("\nWhere", style="italic"))
     # Plain lines: a path that a table broke in two could not be copied.
     parts += [Text(f"{name:<10}{uri}", no_wrap=True) for name, uri in where]
@@ -174,6 +180,38 @@ def estimate_table(estimate: Estimate) -> Group:
         ),
     ]
     return pairs("Dry run: nothing was written", rows)
+
+
+_LAPS = {
+    "scan": "scanning",
+    "plan": "planning",
+    "start": "starting Ray and the workers",
+    "work": "working on brackets",
+    "publish": "publishing, and the page",
+}
+
+
+def profile_table(profile: Profile) -> Group:
+    """Where the time of a run went, of the driver and of its workers."""
+    lines = [
+        (_LAPS[name], f"{seconds:10.2f} s") for name, seconds in profile.driver.items() if seconds
+    ]
+    parts = [pairs("\nWhere the time went", lines)]
+    steps = {**profile.steps, "waiting": profile.idle}
+    total = sum(steps.values())
+    if profile.visits and total:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("step", style="bold")
+        for title in ("all workers, s", "a visit, s", "share"):
+            table.add_column(title, justify="right")
+        for name, seconds in steps.items():
+            table.add_row(
+                name, f"{seconds:.2f}", f"{seconds / profile.visits:.3f}", f"{seconds / total:.0%}"
+            )
+        parts.append(
+            Group(Text(f"\n{profile.visits:,} visits, workers: {profile.workers}", "italic"), table)
+        )
+    return Group(*parts)
 
 
 def recipes_table(recipes: Sequence[Recipe]) -> Table:

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.pixel_kernels import planes_rows
+
 __all__ = ["Bracket", "Frame", "Pixels", "Stack", "bracket_id", "exposure_value"]
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -89,10 +91,10 @@ def bracket_id(paths: Sequence[str]) -> str:
 class Bracket:
     """The frames of one view, dark to bright, and why they belong together.
 
-    ``kind`` is ``single`` for a frame that belongs to no bracket: it has one frame and is never
-    fused, but it is counted. ``error_code`` is set where the scan already found that the entry
-    cannot be worked on. ``label_uri`` names a reference picture where the layout has one:
-    display-referred (``label_kind`` ``display``, a SICE label) or linear (``radiance``).
+    ``kind`` is ``single`` for a frame that belongs to no bracket: it has one frame and is left out
+    unless it is asked for, but it is counted. ``error_code`` is set where the scan already found
+    that the entry cannot be worked on. ``label_uri`` names a reference picture where the layout has
+    one: display-referred (``label_kind`` ``display``, a SICE label) or linear (``radiance``).
     """
 
     frames: tuple[Frame, ...]
@@ -173,12 +175,12 @@ class Stack:
 
     def tile(self, rows: slice, cols: slice) -> torch.Tensor:
         """(K, 3, h, w) float32 in 0..1 of a rectangle."""
-        peak = 65535.0 if self.bits == 16 else 255.0
-        parts = [
-            torch.from_numpy(np.ascontiguousarray(f[rows, cols].transpose(2, 0, 1), np.float32))
-            for f in self.frames
-        ]
-        return torch.stack(parts).div_(peak)
+        scale = np.float32(1 / (65535 if self.bits == 16 else 255))
+        parts = [frame[rows, cols] for frame in self.frames]
+        planes = np.empty((self.count, 3, *parts[0].shape[:2]), np.float32)
+        for part, plane in zip(parts, planes, strict=True):
+            planes_rows(part, scale, plane, 0, part.shape[0])
+        return torch.from_numpy(planes)
 
     def reduced(self, height: int, width: int) -> torch.Tensor:
         """(K, 3, height, width) float32 in 0..1, area-averaged."""

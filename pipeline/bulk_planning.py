@@ -22,6 +22,7 @@ from pipeline.archive.catalog_columns import CatalogBatch, catalog_batches
 from pipeline.contents import file_sha256
 from pipeline.deciding import Doubt, Planner
 from pipeline.planning import AGAIN_CODES, FuseJob, Settled
+from pipeline.settings import KeyMaker
 from pipeline.standing import FATES, STATUSES
 
 __all__ = ["chunks", "decisions"]
@@ -90,11 +91,13 @@ def _quiet(batch: CatalogBatch, planner: Planner, pool: Executor) -> tuple[Count
         return Counter(), np.ones(len(batch), np.bool_)
     at = np.maximum(place, 0)
     digests = np.zeros(len(batch), "S16")
-    digests[known] = batch.digests(planner.keys, known)
+    for which, keys in _keys(batch, planner):
+        digests[known & which] = batch.digests(keys, known & which)
     known &= rows.fate[at] == FATES.index(None)
     same = known & (rows.digests[at] == digests)
     single = batch.single & same & (rows.status[at] == _SKIPPED)
-    known &= batch.real & (rows.digests[at] == standing.aliases.resolved(digests))
+    known &= batch.real | (batch.single & (planner.singles is not None))
+    known &= rows.digests[at] == standing.aliases.resolved(digests)
     failed = known & (rows.status[at] == _QUARANTINED)
     again = [code in AGAIN_CODES for code in standing.codes]
     failed &= ~np.array(again, np.bool_)[rows.code[at]]
@@ -109,6 +112,13 @@ def _quiet(batch: CatalogBatch, planner: Planner, pool: Executor) -> tuple[Count
     masks = {"reused": reused, "skipped": single, "quarantined": failed}
     found = Counter({status: int(mask.sum()) for status, mask in masks.items()})
     return +found, ~(reused | single | failed)
+
+
+def _keys(batch: CatalogBatch, planner: Planner) -> list[tuple[Mask, KeyMaker]]:
+    """Which rows of a batch have keys of which maker."""
+    if planner.singles is None:
+        return [(np.ones(len(batch), np.bool_), planner.keys)]
+    return [(~batch.single, planner.keys), (batch.single, planner.singles.keys)]
 
 
 def _exist(destination: str, paths: Sequence[str | None], pool: Executor) -> list[bool]:

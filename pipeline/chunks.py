@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from pipeline.fleet import Fleet, Job
 from pipeline.ledger import Ledger
+from pipeline.metrics import tell_left
 from pipeline.planning import Settled
 from pipeline.report.schema import Row
 from pipeline.runs import Counts
@@ -42,3 +43,4 @@ def work_chunk(
     for row in fleet.run(jobs):
         counts.add(row["status"], row)
         advance(row, 1)
+        tell_left(counts.found - counts.done)

@@ -56,6 +56,7 @@ class Planner:
     """Decides on brackets, one at a time: the rules that ``pipeline.bulk_planning`` hurries up.
 
     ``names`` is asked for with the first job, since it takes a look at the whole catalog.
+    ``singles`` decides on frames that belong to no bracket, where they are worked on.
     """
 
     names: Callable[[], Names]
@@ -66,6 +67,7 @@ class Planner:
     run_id: str
     work: WorkOptions = field(default_factory=WorkOptions)
     output: Output = "fusion"
+    singles: Planner | None = None
 
     @cached_property
     def _names(self) -> Names:
@@ -79,14 +81,25 @@ class Planner:
     def decide(self, bracket: Bracket) -> FuseJob | Settled | Doubt:
         """What is to be done about one bracket.
 
-        It is reused when a result with the same key is still there; a single is skipped; what the
-        scan could not read is quarantined, and so is what failed before and did not change; what
-        differs from a result in its files' times alone is doubtful; the rest is work.
+        It is reused when a result with the same key is still there; a single is skipped, unless
+        there is a planner for singles; what the scan could not read is quarantined, and so is what
+        failed before and did not change; what differs from a result in its files' times alone is
+        doubtful; the rest is work.
         """
+        if bracket.kind == "single" and self.singles is not None:
+            return self.singles._decide(bracket, skip_singles=False)
+        return self._decide(bracket, skip_singles=True)
+
+    def _decide(self, bracket: Bracket, *, skip_singles: bool) -> FuseJob | Settled | Doubt:
         standing, work = self.standing, self.work
         key = self.keys.key(bracket)
         settled = settled_by_scan(
-            bracket, key=key, standing=standing, run_id=self.run_id, work=work
+            bracket,
+            key=key,
+            standing=standing,
+            run_id=self.run_id,
+            work=work,
+            skip_singles=skip_singles,
         )
         if settled is not None:
             return settled

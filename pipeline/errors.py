@@ -79,6 +79,7 @@ _INFRASTRUCTURE_CODES: dict[str, str] = {
     "access-denied": "A store does not allow what is asked of it.",
     "lease-lost": "The lock of the destination could not be kept, or another run took it over.",
     "ray-failed": "Ray could not be reached or started.",
+    "kubernetes-failed": "Kubernetes could not be reached, refused a run, or the run failed there.",
     "no-progress": "Nothing was finished for a long time, and nothing promises to be.",
     "prefect-failed": "Prefect could not be reached or started.",
     "version-mismatch": "A worker runs another version of bracketflow.",

@@ -14,10 +14,10 @@ from pipeline import storage
 from pipeline.archive.find import find_brackets
 from pipeline.archive.scan import ScanOptions
 from pipeline.bracket import Bracket
-from pipeline.deciding import Doubt, Planner
+from pipeline.deciding import Doubt
+from pipeline.fuse_run import FuseRun, planner_of
 from pipeline.ledger import read_report
 from pipeline.models import find_model
-from pipeline.naming import Names
 from pipeline.planning import FuseJob, Settled, check_destination
 from pipeline.settings import FuseSettings
 from pipeline.standing_reader import standing_results
@@ -76,17 +76,18 @@ def estimate_run(
     """
     source, destination = storage.absolute(source), storage.absolute(destination)
     check_destination(source, destination)
-    model = find_model(settings.model)
-    brackets = find_brackets(source, options, skip=destination).brackets
-    planner = Planner(
-        names=lambda: Names(brackets, template=settings.name, model=model.name),
-        settings=settings,
-        weights_sha256=model.weights_sha256,
+    run = FuseRun(
+        source=source,
         destination=destination,
-        standing=standing_results(destination),
-        run_id="dry-run",
+        settings=settings,
+        model=find_model(settings.model),
+        singles=None if settings.singles is None else find_model(settings.singles),
         work=work,
-        output=settings.output_of(model.card),
+        run_id="dry-run",
+    )
+    brackets = find_brackets(source, options, skip=destination).brackets
+    planner = planner_of(
+        run.recipe, named=lambda: brackets, standing=standing_results(destination), work=work
     )
     bytes_per_pixel = _BYTES_PER_PIXEL[settings.format, settings.bits]
     if planner.output == "radiance" and settings.format != "exr":  # a picture beside it

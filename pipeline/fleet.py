@@ -25,6 +25,7 @@ from pipeline.fleet_crew import Crew, Member
 from pipeline.fleet_queue import Job, Ticket, WorkQueue
 from pipeline.fleet_troubles import no_progress, raised_by, too_many_deaths, too_slow
 from pipeline.fleet_worker import RETRIED, Visitor, VisitorRecipe
+from pipeline.metrics import tell_fleet
 from pipeline.pool import Device, PoolOptions, PoolPlan, plan_pool
 from pipeline.report.schema import Row
 
@@ -118,6 +119,11 @@ class Fleet:
         finally:
             self._crew.end()
 
+    @property
+    def size(self) -> int:
+        """How many workers there are by now."""
+        return len(self._crew.members)
+
     def run(self, jobs: Iterable[Job]) -> Iterator[Row]:
         """Visit all jobs; rows come in the order in which they are done.
 
@@ -161,6 +167,9 @@ class Fleet:
                 if ticket is None:
                     break
                 member.send(ticket, now=self._clock())
+        members, missing = self._crew.members, self._crew.missing
+        at_hand = sum(len(member.at_hand) for member in members)
+        tell_fleet(ready=len(members) - missing, starting=missing, at_hand=at_hand)
 
     def _pause(self, queue: WorkQueue) -> float:
         """How long to wait for an answer before something else is due."""

@@ -125,6 +125,8 @@ class Crew:
     def start(self, seconds: float) -> None:
         """Start all workers; after that time those that Ray could place have to do.
 
+        Where the cluster grows, the first one is enough: the others come as their nodes do.
+
         Raises:
             UsageError: what a worker raised.
             InfrastructureError: ``no-progress``, ``version-mismatch``, ``ray-failed``, or what a
@@ -134,6 +136,8 @@ class Crew:
             self._add()
         until = self._clock() + seconds
         while self.missing and (left := until - self._clock()) > 0:
+            if self._plan.grows and self.missing < len(self.members):
+                break
             starting = {m.starting: m for m in self.members if m.starting is not None}
             for ref in ray.wait(list(starting), num_returns=1, timeout=left)[0]:
                 self.greet(starting[ref])

@@ -25,6 +25,7 @@ from pipeline.fault_points import fault_point
 from pipeline.fleet_queue import Job
 from pipeline.ledger import Intend, Ledger
 from pipeline.memory_guard import MemoryGuard, resident_bytes
+from pipeline.metrics import tell_bracket
 from pipeline.pool import Device
 from pipeline.report.schema import Row
 
@@ -147,6 +148,7 @@ class FleetWorker:
             row = self._visit(job)
             fault_point("worker.visit.after")
             self._append(row)
+            tell_bracket(row)
         return Visited(
             row=row, number=self._appended, committed=self._ledger.committed, worn=self._worn
         )

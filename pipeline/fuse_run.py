@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from pipeline import storage
 from pipeline.aliases import write_aliases
 from pipeline.archive.catalog_columns import catalog_ids, catalog_names
 from pipeline.archive.scan import ScanOptions
+from pipeline.bracket import Bracket
 from pipeline.bulk_planning import chunks, decisions
 from pipeline.deciding import Planner
 from pipeline.fusing import FuseRecipe
 from pipeline.models import ChosenModel
-from pipeline.naming import Names
+from pipeline.naming import Named, Names
 from pipeline.planning import FuseJob, Settled
 from pipeline.runs import Run, begin_rows
 from pipeline.settings import FuseSettings
@@ -26,7 +27,7 @@ from pipeline.standing import Standing
 from pipeline.standing_reader import standing_results
 from pipeline.work_options import WorkOptions
 
-__all__ = ["FuseRun", "Plan", "make_plan"]
+__all__ = ["FuseRun", "Plan", "make_plan", "planner_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class FuseRun(Run):
     settings: FuseSettings
     model: ChosenModel
     """What ``settings.model`` names."""
+    singles: ChosenModel | None = None
+    """What ``settings.singles`` names."""
     work: WorkOptions = field(default_factory=WorkOptions)
     options: ScanOptions = field(default_factory=ScanOptions)
     """How the source was scanned; `quarantine retry` does it in the same way."""
@@ -46,7 +49,8 @@ class FuseRun(Run):
         Raises:
             UsageError: ``option-invalid``.
         """
-        self.settings.output_of(self.model.card)
+        alone = None if self.singles is None else self.singles.card
+        self.settings.check(self.model.card, alone)
 
     @property
     def catalog_uri(self) -> str:
@@ -56,12 +60,16 @@ class FuseRun(Run):
     @property
     def recipe(self) -> FuseRecipe:
         """What the workers need."""
-        return FuseRecipe(
-            settings=self.settings,
+        recipe = FuseRecipe(
+            settings=self.settings.of_brackets(self.model.card),
             model=self.model,
             destination=self.destination,
             run_id=self.run_id,
         )
+        settings = self.settings.of_singles()
+        if settings is None or self.singles is None:
+            return recipe
+        return replace(recipe, singles=replace(recipe, settings=settings, model=self.singles))
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {
@@ -71,6 +79,7 @@ class FuseRun(Run):
             "work": asdict(self.work),
             "scan": asdict(self.options),
             "model": asdict(self.model.card),
+            **({} if self.singles is None else {"singles_model": asdict(self.singles.card)}),
         }
 
 
@@ -93,21 +102,13 @@ class Plan:
     @property
     def planner(self) -> Planner:
         """Decides on each of them."""
-        run = self.run
-        return Planner(
-            names=self._names,
-            settings=run.settings,
-            weights_sha256=run.model.weights_sha256,
-            destination=run.destination,
+        catalog = self.run.catalog_uri
+        return planner_of(
+            self.run.recipe,
+            named=lambda: catalog_names(catalog),
             standing=self.standing,
-            run_id=run.run_id,
-            work=run.work,
-            output=run.recipe.output,
+            work=self.run.work,
         )
-
-    def _names(self) -> Names:
-        named = catalog_names(self.run.catalog_uri)
-        return Names(named, template=self.run.settings.name, model=self.run.model.name)
 
     def chunks(self, size: int) -> Iterator[tuple[FuseJob | Settled, ...]]:
         """Decisions over all brackets of the catalog, ``size`` jobs and rows at a time."""
@@ -119,6 +120,36 @@ class Plan:
                 write_aliases(run.destination, run.run_id, number, same_as)
                 same_as.clear()
             yield chunk
+
+
+def planner_of(
+    recipe: FuseRecipe,
+    *,
+    named: Callable[[], Iterable[Named | Bracket]],
+    standing: Standing,
+    work: WorkOptions,
+) -> Planner:
+    """The planner of a run.
+
+    Args:
+        recipe: what its workers need.
+        named: gives what all results are named after, singles included.
+        standing: what stands at the destination.
+        work: what is done again.
+    """
+    return Planner(
+        names=lambda: Names(named(), template=recipe.settings.name, model=recipe.model.name),
+        settings=recipe.settings,
+        weights_sha256=recipe.model.weights_sha256,
+        destination=recipe.destination,
+        standing=standing,
+        run_id=recipe.run_id,
+        work=work,
+        output=recipe.output,
+        singles=None
+        if recipe.singles is None
+        else planner_of(recipe.singles, named=named, standing=standing, work=work),
+    )
 
 
 def make_plan(run: FuseRun) -> Plan:

@@ -13,12 +13,11 @@ from typing import Any
 from model.fusion_model import FusionModel
 from model.zoo import Card
 from pipeline import storage
-from pipeline.bracket import Pixels
 from pipeline.contents import file_sha256
 from pipeline.errors import PhotoError
 from pipeline.fault_points import fault_point
 from pipeline.fusion_visit import Made, make_fusion
-from pipeline.images.previews import map_png, preview_jpeg
+from pipeline.images.previews import map_png, preview_jpeg, strip_jpeg
 from pipeline.images.reading import Limits
 from pipeline.images.writing import Written
 from pipeline.ledger import Intend
@@ -28,7 +27,6 @@ from pipeline.planning import FuseJob, Place
 from pipeline.radiance_visit import make_radiance
 from pipeline.report.schema import Row
 from pipeline.runs import versions
-from pipeline.scoring import Scores
 from pipeline.settings import ALGORITHM_VERSION, FuseSettings, Output
 from pipeline.stacks import read_bracket
 from pipeline.visits import Clock, alignment_columns, visit_row
@@ -45,6 +43,8 @@ class FuseRecipe:
     destination: str
     run_id: str
     limits: Limits = field(default_factory=Limits)
+    singles: FuseRecipe | None = None
+    """How frames are worked on that belong to no bracket, if they are."""
 
     @property
     def output(self) -> Output:
@@ -59,11 +59,14 @@ class FuseRecipe:
         """
         return FuseVisitor(
             recipe=self,
-            model=self.model.load(device),
+            model=self.model.load(device, effort=self.settings.effort),
             card=self.model.card,
             worker=worker,
             intend=intend,
             versions=versions(),
+            singles=None
+            if self.singles is None
+            else self.singles.build(device=device, worker=worker, intend=intend),
         )
 
 
@@ -77,6 +80,8 @@ class FuseVisitor:
     worker: str
     intend: Intend
     versions: dict[str, str]
+    singles: FuseVisitor | None = None
+    """Works on frames that belong to no bracket."""
 
     def visit(self, job: FuseJob) -> Row:
         """Fuse one bracket; a bad one becomes a quarantined row.
@@ -89,6 +94,8 @@ class FuseVisitor:
 
 def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
     """Fuse one bracket and return its complete report row, whatever happens to it."""
+    if job.bracket.kind == "single" and visitor.singles is not None:
+        visitor = visitor.singles
     recipe = visitor.recipe
     common: dict[str, Any] = {
         "key": job.key,
@@ -112,7 +119,8 @@ def fuse_bracket(job: FuseJob, visitor: FuseVisitor) -> Row:
 def _work(job: FuseJob, visitor: FuseVisitor, clock: Clock) -> dict[str, Any]:
     recipe, bracket = visitor.recipe, job.bracket
     with clock.step("read"):
-        read = read_bracket(bracket, limits=recipe.limits)
+        least = 1 if bracket.kind == "single" else 2
+        read = read_bracket(bracket, limits=recipe.limits, least=least)
         _check_count(job, visitor.card)
         label = bracket.label_uri
         reference_sha256 = None if label is None else file_sha256(label)
@@ -156,7 +164,7 @@ def _write(job: FuseJob, visitor: FuseVisitor, made: Made) -> dict[str, Any]:
         _check_place(place, encoded.sha256)
     columns: dict[str, Any] = {}
     if settings.previews:
-        columns |= _write_previews(job, recipe, made.preview, made.scores)
+        columns |= _write_previews(job, recipe, made)
     for place, encoded in files:
         visitor.intend(place.path, encoded.sha256)
     if beside is not None:
@@ -196,20 +204,25 @@ def _check_count(job: FuseJob, card: Card) -> None:
         )
 
 
-def _write_previews(
-    job: FuseJob, recipe: FuseRecipe, result: Pixels, scores: Scores
-) -> dict[str, str]:
-    picture, quality_map = (
-        storage.join(recipe.destination, *path.split("/")) for path in preview_paths(job.bracket.id)
-    )
+def _write_previews(job: FuseJob, recipe: FuseRecipe, made: Made) -> dict[str, str]:
+    places = {
+        name: storage.join(recipe.destination, *path.split("/"))
+        for name, path in preview_paths(job.bracket.id)._asdict().items()
+    }
     fault_point("fuse.preview.before")
-    storage.write_atomic(picture, preview_jpeg(result))
+    pictures = {"preview": preview_jpeg(made.preview)}
+    storage.write_atomic(places["preview"], pictures["preview"])
     fault_point("fuse.preview.after")
-    if scores.quality_map is None:
-        return {"preview_uri": picture}
-    storage.write_atomic(quality_map, map_png(scores.quality_map))
+    if made.small is not None:
+        pictures["strip"] = strip_jpeg(made.small.frames)
+        if made.small.weights:
+            pictures["weights"] = strip_jpeg(made.small.weights)
+    if made.scores.quality_map is not None:
+        pictures["map"] = map_png(made.scores.quality_map)
+    for name in [name for name in pictures if name != "preview"]:
+        storage.write_atomic(places[name], pictures[name])
     fault_point("fuse.map.after")
-    return {"preview_uri": picture, "map_uri": quality_map}
+    return {f"{name}_uri": places[name] for name in pictures}
 
 
 def _check_place(place: Place, sha256: str) -> None:

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from model import tiles, zoo
+from model.contact_sheet import lightness
 from model.fusion_model import FusionModel
+from model.weight_maps import weight_maps
 from model.zoo import Card
 from pipeline.align.registration import Alignment, align
 from pipeline.auto import Choice, choose
 from pipeline.bracket import Bracket, Pixels, Stack
 from pipeline.choosing import few_frames
 from pipeline.errors import PhotoError
+from pipeline.images.previews import WEIGHTS_SIDE_PX, preview_pixels
 from pipeline.images.reading import Limits
 from pipeline.images.writing import Written, encode_photo, quantize
 from pipeline.light import Light, light_of
@@ -27,7 +31,25 @@ from pipeline.settings import FuseAlign, FuseSettings
 from pipeline.stacks import ReadBracket
 from pipeline.visits import Clock
 
-__all__ = ["Followed", "Made", "follow", "frames_for", "fuse_stack", "make_fusion", "notes_of_few"]
+__all__ = [
+    "Followed",
+    "Made",
+    "follow",
+    "frames_for",
+    "fuse_stack",
+    "make_fusion",
+    "notes_of_few",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallPictures:
+    """The frames as small as previews, (h, w, 3) uint8, and grey pictures (h, w) uint8, smaller
+    still, of how much each counts, black where the model was not given it; none of models that
+    weigh no frames."""
+
+    frames: tuple[Pixels, ...]
+    weights: tuple[Pixels, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +67,7 @@ class Made:
     notes: tuple[str, ...]
     columns: Mapping[str, Any]
     display: Written | None = None
+    small: SmallPictures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +125,8 @@ def make_fusion(
             notes += light.exposures.notes
     with clock.step("fuse"):
         chosen, few = frames_for(card, stack)
-        result = fuse_stack(model, chosen, bits=16 if settings.bits > 8 else 8)
+        given = stack if chosen is None else stack.those(chosen)
+        result = fuse_stack(model, given, bits=16 if settings.bits > 8 else 8)
     with clock.step("score"):
         scores = score_pixels(
             stack.frames, result, crop=alignment.crop, bracket=bracket, limits=limits
@@ -115,6 +139,7 @@ def make_fusion(
             quality=settings.quality,
             exif=read.exif,
         )
+        small = small_pictures(model, stack, chosen) if settings.previews else None
     return Made(
         result=encoded,
         bits=settings.bits,
@@ -123,6 +148,7 @@ def make_fusion(
         scores=scores,
         notes=(*notes, *few),
         columns=columns | {"model": card.name, "result_format": settings.format},
+        small=small,
     )
 
 
@@ -152,16 +178,42 @@ def fuse_stack(model: FusionModel, stack: Stack, *, bits: int) -> Pixels:
     return result
 
 
-def frames_for(card: Card, stack: Stack) -> tuple[Stack, list[str]]:
-    """The frames of a stack that a model has room for, and a note where they are not all.
+def small_pictures(model: FusionModel, stack: Stack, chosen: Sequence[int] | None) -> SmallPictures:
+    """What the report shows of a stack.
+
+    Args:
+        model: what weighs the frames.
+        stack: the aligned frames.
+        chosen: indices of those that the model is given; None for all, in order.
+    """
+    small = Stack(
+        frames=tuple(map(preview_pixels, stack.frames)), exposure_times_s=stack.exposure_times_s
+    )
+    smaller = Stack(
+        frames=tuple(preview_pixels(frame, WEIGHTS_SIDE_PX) for frame in small.frames),
+        exposure_times_s=small.exposure_times_s,
+    )
+    maps = weight_maps(model, smaller if chosen is None else smaller.those(chosen))
+    if maps is None:
+        return SmallPictures(frames=small.frames)
+    weights = [np.zeros((smaller.height, smaller.width), np.uint8) for _ in small.frames]
+    shades = lightness(maps).mul_(255).add_(0.5).clamp_(0, 255).to(torch.uint8).numpy()
+    for place, shade in zip(range(small.count) if chosen is None else chosen, shades, strict=True):
+        weights[place] = shade
+    return SmallPictures(frames=small.frames, weights=tuple(weights))
+
+
+def frames_for(card: Card, stack: Stack) -> tuple[tuple[int, ...] | None, list[str]]:
+    """Indices of the frames of a stack that a model has room for, None for all as they are, and a
+    note where they are not all.
 
     Which ones, and in which order, is the rule of :func:`pipeline.choosing.few_frames`: a network
     for so many frames was trained on them dark to bright, and a list may name them otherwise.
     """
     if card.max_frames is None:
-        return stack, []
+        return None, []
     chosen = few_frames(stack.frames, card.max_frames)
-    return stack.those(chosen), notes_of_few(card, chosen, stack.count)
+    return chosen, notes_of_few(card, chosen, stack.count)
 
 
 def notes_of_few(card: Card, chosen: tuple[int, ...], count: int) -> list[str]:

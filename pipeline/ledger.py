@@ -203,7 +203,7 @@ def read_report(
     """The report of a destination: the newest row of every bracket.
 
     Args:
-        destination: the folder or URI that ``fuse`` wrote to.
+        destination: the folder (a relative path will do) or URI that ``fuse`` wrote to.
         run_id: only the rows of this run.
         columns: only these columns (all by default).
         newest: False for every row that was ever written, whatever became of its bracket.
@@ -216,6 +216,7 @@ def read_report(
     Raises:
         UsageError: ``source-missing``, there is no such destination.
     """
+    destination = storage.absolute(destination)
     if not missing_ok and not storage.exists(destination):
         raise UsageError("source-missing", f"There is nothing at {destination}; check the path.")
     wanted = list(columns) if columns is not None else SCHEMA.names

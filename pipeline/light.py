@@ -16,11 +16,11 @@ import numpy as np
 
 from model.hdr_network import middle
 from pipeline.archive.exposure import exposure_contradiction
-from pipeline.bracket import Bracket, Stack
+from pipeline.bracket import Bracket, Pixels, Stack
 from pipeline.errors import PhotoError
 from pipeline.merging import Exposures, estimated_exposures, exposures_of
 
-__all__ = ["Light", "frames_around", "light_of"]
+__all__ = ["Light", "check_alone", "frames_around", "light_of", "light_of_single"]
 
 _LEAST_RANGE_EV = 0.1  # less is the scatter of shutters
 _RESOLVED = (0.02, 0.98)  # display values that tell anything of light
@@ -103,6 +103,28 @@ def light_of(bracket: Bracket, stack: Stack, reference: int | None = None) -> Li
     )
 
 
+def light_of_single(bracket: Bracket) -> Light:
+    """The light of a frame that belongs to no bracket: its own is all there is."""
+    if len(bracket.frames) != 1:
+        raise ValueError(f"a single has one frame, not {len(bracket.frames)}")
+    exposures = Exposures(times_s=(1.0,), estimated=False)
+    return Light(ratios=(1.0,), order=(0,), reference=0, exposures=exposures)
+
+
+def check_alone(frame: Pixels, path: str) -> None:
+    """Refuse a frame that says nothing of the light.
+
+    Raises:
+        PhotoError: ``frames-saturated``.
+    """
+    if not _resolves(frame):
+        raise PhotoError(
+            "frames-saturated",
+            f"{path} is black or white all over; nobody can tell what light there was. Leave it "
+            "out, or of a bracket choose another frame (--reference).",
+        )
+
+
 def frames_around(light: Light, most: int | None) -> tuple[int, ...]:
     """Indices of the frames for a model that takes at most so many, dark to bright.
 
@@ -144,13 +166,17 @@ def _means(stack: Stack) -> Sequence[float]:
 
 
 def _check_resolved(stack: Stack, path: str) -> None:
-    low, high = _RESOLVED
-    for frame in stack.frames:
-        values = frame[::_STEP, ::_STEP] / np.float32(np.iinfo(frame.dtype).max)
-        if ((values > low) & (values < high)).mean() >= _LEAST_RESOLVED:
-            return
+    if any(map(_resolves, stack.frames)):
+        return
     raise PhotoError(
         "frames-saturated",
         f"Every frame of the bracket of {path} is black or white all over; nobody can tell what "
         "light there was. Leave the bracket out, or add frames of other exposures.",
     )
+
+
+def _resolves(frame: Pixels) -> bool:
+    """Whether enough of a frame is neither black nor white."""
+    low, high = _RESOLVED
+    values = frame[::_STEP, ::_STEP] / np.float32(np.iinfo(frame.dtype).max)
+    return bool(((values > low) & (values < high)).mean() >= _LEAST_RESOLVED)

@@ -25,7 +25,7 @@ from pipeline.pseudo_labels import colour_label
 
 __all__ = ["FIELDS", "check_patch", "check_tones", "fields_of", "plain_fields", "training_fields"]
 
-FIELDS = ("times_s", "label", "color", "structure", "mask")
+FIELDS = ("times_s", "label", "color", "structure", "mask", "aligned")
 """What a batch can hold besides frames; see :mod:`model.hdr_objectives`. A mask is one plane: where
 the colour label holds in all its parts."""
 
@@ -148,6 +148,8 @@ def _cut(patch: Patch, fields: Sequence[str], chosen: NDArray[np.intp], cut: Cut
         elif name == "mask":
             masks = _needed(patch, "mask", patch.mask, "shard with --aligned flow")
             made[name] = as_floats(cut(masks.min(0, keepdims=True)))
+        elif name == "aligned":
+            made[name] = as_floats(cut(_aligned(patch)[chosen]))
         else:
             made[name] = np.ascontiguousarray(cut(_label(patch, name)), np.float32)
     return made
@@ -156,7 +158,7 @@ def _cut(patch: Patch, fields: Sequence[str], chosen: NDArray[np.intp], cut: Cut
 def _label(patch: Patch, name: str) -> NDArray[np.float32]:
     """A linear label (3, P, P) in the scale of the middle frame."""
     if name == "color":
-        _needed(patch, "aligned frames", patch.aligned, "shard with --aligned flow")
+        _aligned(patch)
         _needed(patch, "exposure times", patch.times_s, "shard with --aligned flow")
         return colour_label(patch)
     if name == "structure":
@@ -166,6 +168,10 @@ def _label(patch: Patch, name: str) -> NDArray[np.float32]:
     if label.dtype != np.float32:
         raise _lacking(patch, "linear label", "shard an archive with ground truth in linear light")
     return np.asarray(label, np.float32)
+
+
+def _aligned(patch: Patch) -> Any:
+    return _needed(patch, "aligned frames", patch.aligned, "shard with --aligned flow")
 
 
 def _needed(patch: Patch, what: str, value: Any, cure: str) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import posixpath
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -27,10 +27,13 @@ __all__ = [
     "CARD",
     "SUFFIX",
     "ChosenModel",
+    "Effort",
     "find_model",
+    "has_fast_form",
     "model_kind",
     "model_source",
     "read_file",
+    "sees_one_frame",
 ]
 
 AUTO = "auto"
@@ -38,6 +41,9 @@ AUTO = "auto"
 
 AUTO_VERSION = 1
 """Raised by hand whenever another model may be chosen for the same bracket and settings."""
+
+Effort = Literal["fast", "full"]
+"""``fast`` runs a network at reduced size where it can (:func:`model.zoo.fast_form`)."""
 
 CARD = "card.json"
 SUFFIX = ".safetensors"
@@ -68,15 +74,16 @@ class ChosenModel:
         """Hash of the weights file, None without weights."""
         return self.card.weights_sha256
 
-    def load(self, device: torch.device | str = "cpu") -> FusionModel:
-        """The model, ready to fuse on ``device``.
+    def load(self, device: torch.device | str = "cpu", *, effort: Effort = "full") -> FusionModel:
+        """The model, ready to fuse on ``device``; its fast form if asked for, and if it has one.
 
         Raises:
             UsageError: ``weights-invalid``, the file cannot be read or is not the same any more.
             InfrastructureError: ``storage-failed``.
         """
         if not self.source.endswith(SUFFIX):
-            return zoo.load(zoo.DEFAULT if self.source == AUTO else self.source, device=device)
+            name = zoo.DEFAULT if self.source == AUTO else self.source
+            return _with(effort, zoo.load(name, device=device))
         content = read_file(self.source)
         if storage.sha256_of(content) != self.weights_sha256:
             raise UsageError(
@@ -84,7 +91,17 @@ class ChosenModel:
                 f"The weights {self.source} have changed since the run began; wait until nobody "
                 "writes to the file, or copy it, and run the command again.",
             )
-        return _built(self.source, content, device)
+        return _with(effort, _built(self.source, content, device))
+
+
+def _with(effort: Effort, model: FusionModel) -> FusionModel:
+    return zoo.fast_form(model) if effort == "fast" else model
+
+
+def has_fast_form(source: str) -> bool:
+    """Whether effort may make a difference to what is fused with a model; weights files say it
+    only when they are read."""
+    return source == AUTO or source.endswith(SUFFIX) or source in zoo.WITH_FAST_FORM
 
 
 def model_source(model: str) -> str:
@@ -107,6 +124,11 @@ def model_source(model: str) -> str:
 def model_kind(source: str) -> str:
     """The source without the place: weights are told apart by their hash, wherever they lie."""
     return SUFFIX if source.endswith(SUFFIX) else source
+
+
+def sees_one_frame(card: zoo.Card) -> bool:
+    """Whether a model makes radiance out of a single frame, with virtual exposures."""
+    return card.output == "radiance" and card.min_frames == 1
 
 
 def find_model(model: str) -> ChosenModel:

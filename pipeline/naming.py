@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
 
-__all__ = ["FIELDS", "Named", "Names", "check_template", "preview_paths"]
+__all__ = ["FIELDS", "Named", "Names", "PreviewPaths", "check_template", "preview_paths"]
 
 FIELDS: dict[str, str] = {
     "stem": "file name of the first frame, without extension",
@@ -57,10 +57,22 @@ def check_template(template: str) -> None:
         raise UsageError("option-invalid", f"--name {template!r}: fields are {known}.")
 
 
-def preview_paths(bracket_id: str) -> tuple[str, str]:
-    """Where a bracket's picture and its MEF-SSIM map for the report go, below the destination."""
+class PreviewPaths(NamedTuple):
+    """Where a bracket's small pictures for the report go, below the destination; the fields are
+    named like the report's columns that speak of them."""
+
+    preview: str
+    map: str
+    strip: str
+    weights: str
+
+
+def preview_paths(bracket_id: str) -> PreviewPaths:
+    """The places of a bracket's small pictures."""
     stem = f"previews/{bracket_id[:2]}/{bracket_id}"
-    return f"{stem}.jpg", f"{stem}_map.png"
+    return PreviewPaths(
+        f"{stem}.jpg", f"{stem}_map.png", f"{stem}_frames.jpg", f"{stem}_weights.jpg"
+    )
 
 
 class Named(NamedTuple):

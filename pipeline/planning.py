@@ -223,8 +223,10 @@ def settled_by_scan(
     standing: Standing,
     run_id: str,
     work: WorkOptions,
+    skip_singles: bool = True,
 ) -> Settled | None:
-    """The decision on a single, or on what the scan could not read; None for a real bracket."""
+    """The decision on a single that is left out, or on what the scan could not read; None for what
+    is to be worked on."""
     if bracket.error_code is not None:
         before = last_of(bracket.id, standing)
         again = work.force or work.retry_quarantined
@@ -245,7 +247,7 @@ def settled_by_scan(
                 error_stage="scan",
             ),
         )
-    if bracket.kind == "single":
+    if bracket.kind == "single" and skip_singles:
         return skipped(bracket, key=key, standing=standing, run_id=run_id)
     return None
 

@@ -41,6 +41,9 @@ class PoolOptions:
     largest RAW brackets need on a slow processor, and a stuck decoder costs a night little."""
     memory_bytes: int | None = None
     """Resident memory of one actor that ends the bracket at hand; None for no limit."""
+    grows: bool = False
+    """The cluster starts nodes as they are needed: ask for all ``workers``, whatever it has now,
+    and begin with the first that starts."""
 
     def __post_init__(self) -> None:
         for option, number in (
@@ -55,6 +58,12 @@ class PoolOptions:
         ):
             if limit is not None and not limit > 0:
                 raise UsageError("option-invalid", f"{option} {limit} must be more than nothing.")
+        if self.grows and self.workers is None:
+            raise UsageError(
+                "option-invalid",
+                "A cluster that grows does so for the workers it is asked for: say how many with "
+                "--workers.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +76,7 @@ class PoolPlan:
     threads_per_worker: int
     bracket_timeout_s: float | None = None
     memory_bytes: int | None = None
+    grows: bool = False
 
 
 def plan_pool(options: PoolOptions, resources: Resources) -> PoolPlan:
@@ -75,6 +85,8 @@ def plan_pool(options: PoolOptions, resources: Resources) -> PoolPlan:
     Raises:
         UsageError: ``option-invalid``, the cluster cannot hold what was asked for.
     """
+    if options.grows:
+        return _growing_pool(options)
     if options.device == "cuda" and not resources.gpus:
         raise UsageError(
             "option-invalid",
@@ -112,4 +124,27 @@ def plan_pool(options: PoolOptions, resources: Resources) -> PoolPlan:
         threads_per_worker=threads,
         bracket_timeout_s=options.bracket_timeout_s,
         memory_bytes=options.memory_bytes,
+    )
+
+
+def _growing_pool(options: PoolOptions) -> PoolPlan:
+    """The pool as it is asked for: what the cluster has now says nothing."""
+    assert options.workers is not None, "checked by the options"
+    share = 0.0
+    if options.device == "cuda":
+        share = 1.0 if options.gpus_per_worker is None else options.gpus_per_worker
+        if not share > 0 or (share > 1 and share != int(share)):
+            raise UsageError(
+                "option-invalid",
+                f"--gpus-per-worker {share:g} must be a share (0..1] or a whole number.",
+            )
+    threads = options.threads_per_worker or 2
+    return PoolPlan(
+        workers=options.workers,
+        cpus_per_worker=float(threads),
+        gpus_per_worker=share,
+        threads_per_worker=threads,
+        bracket_timeout_s=options.bracket_timeout_s,
+        memory_bytes=options.memory_bytes,
+        grows=True,
     )

@@ -85,6 +85,8 @@ def load_stage_one(chosen: ChosenModel) -> StageOne:
             f"{chosen.source} makes no radiance; give the weights of a first stage, which "
             "`bracketflow train` writes.",
         )
+    if network.follows:  # what it is given has been followed already
+        return lambda frames, times_s: network(frames, times_s, aligned=frames)
     return network
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.archive.scan import ScanOptions
+from pipeline.csv_cells import csv_cell
 from pipeline.errors import CODES, UsageError
 from pipeline.ledger import read_manifests, read_quarantine, read_report
 from pipeline.settings import FuseSettings
@@ -48,7 +49,6 @@ _COLUMNS = (
     "run_id",
     "finished_at",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,17 +117,10 @@ def write_quarantine(table: pa.Table, uri: str) -> None:
         writer = csv.writer(text)
         writer.writerow(table.column_names)
         for row in table.to_pylist():
-            writer.writerow([_cell(value) for value in row.values()])
+            writer.writerow([csv_cell(value) for value in row.values()])
         storage.write_atomic(uri, text.getvalue().encode("utf-8"))
     else:
         raise UsageError("option-invalid", f"--out {uri} must end in .parquet or .csv.")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = "\n".join(value) if isinstance(value, list) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +151,7 @@ def last_fuse_run(destination: str) -> LastRun:
                 f"The last run of {destination} was made with settings that this version does "
                 f"not know ({', '.join(strange)}); upgrade bracketflow, or {again}",
             )
+        settings.setdefault("effort", "full")  # before it was a choice
         try:
             return LastRun(
                 source=str(manifest["source"]),

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.hdr_network import middle
-from model.metrics import fidelity, mef_ssim, picture
+from model.metrics import brisque, fidelity, mef_ssim, picture, piqe
+from model.metrics.strips import Rgb8
 from pipeline.bracket import Bracket, Pixels, Stack
 from pipeline.errors import PhotoError
 from pipeline.ghosts import ghost_share
@@ -44,7 +45,8 @@ def score_radiance(
     Args:
         radiance: (3, H, W) as it is stored; 1 is what just saturates the reference frame.
         shown: its picture, (H, W, 3) uint8 or uint16.
-        aligned: all frames as they were laid on the reference as a whole.
+        aligned: all frames as they were laid on the reference as a whole; or the reference alone,
+            which MEF-SSIM cannot be had of.
         light: of the bracket.
         bracket: may name ground truth.
         read: the frames as they were read, which tell the scale of ground truth.
@@ -52,22 +54,31 @@ def score_radiance(
         limits: caps for reading.
     """
     shown8 = mef_ssim.to_8bit(shown)
-    scored = mef_ssim.score(
-        [mef_ssim.to_8bit(frame) for frame in aligned.frames],
-        shown8,
-        ("gray_ms3",),
-        map_side_px=MAP_SIDE_PX,
-    )
     facts = picture.picture_facts(shown8)
-    notes = list(dict.fromkeys(scored.notes.values()))
-    ghosts = ghost_share(radiance, aligned.frames[light.reference])
+    alone = aligned.count == 1
+    ghosts = ghost_share(radiance, aligned.frames[0 if alone else light.reference])
+    if alone:
+        mef, quality_map = None, None
+        notes = ["no MEF-SSIM: one frame was looked at"]
+        unaided = _unaided(shown8)
+    else:
+        scored = mef_ssim.score(
+            [mef_ssim.to_8bit(frame) for frame in aligned.frames],
+            shown8,
+            ("gray_ms3",),
+            map_side_px=MAP_SIDE_PX,
+        )
+        mef, quality_map = scored.values["gray_ms3"], scored.quality_map
+        unaided = {}
+        notes = list(dict.fromkeys(scored.notes.values()))
     if ghosts is None:
         notes.append("no ghost measure: the reference frame exposes hardly a pixel well")
     columns: dict[str, Any] = {
-        "mef_ssim_preview": scored.values["gray_ms3"],
+        "mef_ssim_preview": mef,
         "clipped_low_share": facts.clipped_low,
         "clipped_high_share": facts.clipped_high,
         "entropy_bits": facts.entropy_bits,
+        **unaided,
         "ghost_share": ghosts,
     }
     if bracket.label_uri is not None:
@@ -79,7 +90,14 @@ def score_radiance(
         except PhotoError as error:
             notes.append(f"no reference scores: {error.message}")
     columns["score_note"] = "; ".join(notes) or None
-    return Scores(columns=columns, quality_map=scored.quality_map)
+    return Scores(columns=columns, quality_map=quality_map)
+
+
+def _unaided(shown: Rgb8) -> dict[str, Any]:
+    """Scores that need nothing to compare with; none of a picture too small for them."""
+    if min(shown.shape[:2]) < max(piqe.LEAST_PX, brisque.LEAST_PX):
+        return {}
+    return {"piqe": piqe.piqe(shown), "brisque": brisque.brisque(shown)}
 
 
 def against_truth(radiance: Array, truth: Array, light: Light) -> dict[str, float | None]:

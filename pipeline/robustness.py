@@ -1,20 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Harder conditions to fuse a validation patch under: other exposure distances, and noise."""
+"""Harder conditions to fuse a validation patch under: other exposure distances, and noise.
+
+Fusion takes the pair of frames that is nearest to a distance (:func:`stack_under`). Radiance has a
+reference, the middle frame, whose moment the truth shows: it stays, and beside it stand the frames
+nearest to that distance on either side (:func:`light_under`).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.hdr_network import middle
 from pipeline.augment import AugmentSettings, add_noise, plain
+from pipeline.light_batches import plain_fields
 from pipeline.patches import Patch
 from pipeline.storage import sha256_of
 
-__all__ = ["PLAIN", "Condition", "Stack", "exposures", "nearest_pair", "stack_under"]
+__all__ = [
+    "PLAIN",
+    "Condition",
+    "LightStack",
+    "Stack",
+    "exposures",
+    "light_under",
+    "nearest_pair",
+    "stack_under",
+]
 
 _MOST_STOPS = 20
 
@@ -80,15 +97,103 @@ def stack_under(
         pair = list(nearest_pair(known, condition.stops))
         frames, known, k = frames[pair], known[pair], 2
     clean = plain(frames, k, crop_px=crop_px)
-    inputs = clean
-    if condition.noise:
-        usual = AugmentSettings()
-        sigma = condition.noise / usual.noise_dark
-        settings = AugmentSettings(noise_sigma=(sigma, sigma))
-        seed = int(sha256_of(f"{patch.key} {condition.noise:g}".encode())[:16], 16)
-        inputs = add_noise(clean, settings, np.random.default_rng(seed))
+    inputs = _noisy(clean, condition, patch.key)
     # Frames spread over the order always include the outermost two.
     return Stack(inputs, clean, None if known is None else abs(float(known[-1] - known[0])))
+
+
+@dataclass(frozen=True)
+class LightStack:
+    """A patch for a network that makes radiance, under a condition: ``inputs`` and ``clean`` as in
+    :class:`Stack`, each ``frames`` and the fields that were asked for."""
+
+    inputs: dict[str, NDArray[Any]]
+    clean: dict[str, NDArray[Any]]
+    stops: float | None
+
+
+def light_under(
+    patch: Patch,
+    condition: Condition,
+    k: int,
+    fields: Sequence[str],
+    *,
+    crop_px: int | None = None,
+) -> LightStack | None:
+    """As :func:`stack_under`, around the middle frame.
+
+    Args:
+        patch: the patch.
+        condition: what to do to it; of three frames and more one with ``stops`` takes the middle
+            one and its two neighbours at that distance, of two the middle and the brighter one.
+        k: how many frames.
+        fields: of :data:`pipeline.light_batches.FIELDS`.
+        crop_px: side of the centre crop; None keeps the whole patch.
+
+    Raises:
+        ValueError: as :func:`pipeline.augment.plain`.
+        UsageError: ``shards-invalid``, the patch lacks one of the fields.
+    """
+    known = exposures(patch)
+    if condition.stops is not None:
+        if known is None:
+            return None
+        chosen = _around_middle(known, condition.stops, k)
+        if chosen is None:
+            return None
+        patch, known, k = _those(patch, chosen), known[chosen], len(chosen)
+    clean = plain_fields(patch, fields, k, crop_px=crop_px)
+    inputs = dict(clean)
+    for name in ("frames", "aligned") if condition.noise else ():
+        if name in clean:
+            # The sensor's noise travels with what was laid, but not pixel by pixel.
+            key = patch.key if name == "frames" else f"{patch.key} {name}"
+            inputs[name] = _noisy(clean[name], condition, key)
+    stops = None if known is None else abs(float(known[-1] - known[0]))
+    return LightStack(inputs, clean if condition.noise else inputs, stops)
+
+
+def _around_middle(stops: NDArray[np.float64], wanted: float, k: int) -> list[int] | None:
+    """Indices of the middle exposure and of those nearest to ``wanted`` stops from it."""
+    base = middle(len(stops))
+    sides = (range(base), range(base + 1, len(stops)))[int(k < 3) :]
+    if not all(sides):
+        return None
+    beside = [
+        min(side, key=lambda n: (round(abs(abs(stops[n] - stops[base]) - wanted), 3), n))
+        for side in sides
+    ]
+    return sorted([base, *beside])
+
+
+def _those(patch: Patch, chosen: list[int]) -> Patch:
+    """The patch with some of its frames, the middle one still in the middle."""
+
+    def part(values: Any) -> Any:
+        return None if values is None else values[chosen]
+
+    def numbers(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        return None if values is None else tuple(values[n] for n in chosen)
+
+    return replace(
+        patch,
+        frames=patch.frames[chosen],
+        times_s=numbers(patch.times_s),
+        evs=numbers(patch.evs),
+        aligned=part(patch.aligned),
+        mask=part(patch.mask),
+    )
+
+
+def _noisy(clean: NDArray[np.float32], condition: Condition, key: str) -> NDArray[np.float32]:
+    """The frames with the condition's noise, always the same for a key; themselves without any."""
+    if not condition.noise:
+        return clean
+    usual = AugmentSettings()
+    sigma = condition.noise / usual.noise_dark
+    settings = AugmentSettings(noise_sigma=(sigma, sigma))
+    seed = int(sha256_of(f"{key} {condition.noise:g}".encode())[:16], 16)
+    return add_noise(clean, settings, np.random.default_rng(seed))
 
 
 def exposures(patch: Patch) -> NDArray[np.float64] | None:

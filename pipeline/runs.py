@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import InfrastructureError, UsageError
 from pipeline.ledger import read_report, set_clock, write_manifest
+from pipeline.profiling import Profile
 from pipeline.report.schema import Fate, Row
 from pipeline.standing import Standing
 
@@ -185,6 +186,12 @@ class Outcome:
     manifest_uri: str
     radiance_means: Mapping[str, float] = field(default_factory=dict)
     """Likewise of the radiances' measures; empty where none was made."""
+    page_uri: str | None = None
+    """The page to look at, if one was made."""
+    page_note: str | None = None
+    """Why there is none, if one was wanted."""
+    profile: Profile | None = None
+    """Where the time went, if that was asked for."""
 
 
 def begin_rows(run: Run, standing: Standing) -> None:

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from model import zoo
+from model.usme import DEFAULT_EV
 from pipeline import storage
 from pipeline.bracket import Bracket
 from pipeline.errors import UsageError
 from pipeline.images.writing import EXTENSIONS, OutputFormat, check_output
-from pipeline.models import AUTO, AUTO_VERSION, model_kind, model_source
+from pipeline.models import (
+    AUTO,
+    AUTO_VERSION,
+    Effort,
+    has_fast_form,
+    model_kind,
+    model_source,
+    sees_one_frame,
+)
 from pipeline.naming import check_template
 
 __all__ = [
@@ -36,6 +45,8 @@ ALGORITHM_VERSION = 1
 """Raised by hand whenever the same inputs and settings give other pixels or other scores."""
 
 _MARK = "<inputs>"
+
+_EVS = (0.5, 4.0)  # of virtual exposures: data sets to learn from have 2 and 3
 
 RADIANCE_VERSION = 1
 """The same for radiances and the pictures beside them; it leaves the keys of fusions alone."""
@@ -76,9 +87,30 @@ class FuseSettings:
     reference: int | None = None
     """Which frame's moment and place a radiance shows, from 1, dark to bright; None: the middle
     one, of an even number the darker of two."""
+    singles: str | None = None
+    """Model for frames that belong to no bracket, named as ``model`` is; None leaves them out."""
+    effort: Effort = "fast"
+    """``full`` runs the network on every pixel, ``fast`` from the third level of the pyramid up, in
+    a small part of the time (see ``model.ufm_k_fast``). Models without such a form don't care."""
+    ev: float | None = None
+    """Stops from a frame to its virtual exposures, of models that see one frame; None: 2."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", model_source(self.model))
+        if self.singles is not None:
+            object.__setattr__(self, "singles", model_source(self.singles))
+        low, high = _EVS
+        if self.ev is not None and not low <= self.ev <= high:
+            raise UsageError(
+                "option-invalid",
+                f"--ev {self.ev:g} must lie within {low:g}..{high:g}; it says how many stops the "
+                f"virtual exposures of a single frame are away from it, {DEFAULT_EV:g} by default.",
+            )
+        if self.effort not in get_args(Effort):
+            raise UsageError(
+                "option-invalid",
+                f"--effort {self.effort!r} is not one of {', '.join(get_args(Effort))}.",
+            )
         if self.align not in get_args(FuseAlign):
             raise UsageError(
                 "option-invalid",
@@ -97,9 +129,57 @@ class FuseSettings:
     def sha256(self) -> str:
         """Hash of all settings. Where a weights file lies is none: its own hash is in the key."""
         settings = asdict(self) | {"model": model_kind(self.model)}
-        if self.reference is None:  # it came later: what was fused before stands
-            del settings["reference"]
+        if self.singles is not None:
+            settings["singles"] = model_kind(self.singles)
+        # They came later: what was fused before stands.
+        for later in ("reference", "singles", "ev"):
+            if settings[later] is None:
+                del settings[later]
+        if self.effort == "full" or not has_fast_form(self.model):
+            del settings["effort"]
         return hash_of(settings)
+
+    @property
+    def stops(self) -> float:
+        """From a frame to its virtual exposures."""
+        return DEFAULT_EV if self.ev is None else self.ev
+
+    def of_brackets(self, card: zoo.Card) -> FuseSettings:
+        """The settings as far as brackets are concerned, which the model of that card fuses."""
+        return replace(self, singles=None, ev=self.ev if sees_one_frame(card) else None)
+
+    def of_singles(self) -> FuseSettings | None:
+        """The settings as far as frames are concerned that belong to no bracket; None: none."""
+        if self.singles is None:
+            return None
+        usual = FuseSettings
+        return replace(
+            self, model=self.singles, singles=None, align=usual.align, reference=usual.reference
+        )
+
+    def check(self, card: zoo.Card, singles: zoo.Card | None) -> None:
+        """Refuse what the models cannot do.
+
+        Args:
+            card: of the model for brackets.
+            singles: of that for frames that belong to none, where there is one.
+
+        Raises:
+            UsageError: ``option-invalid``.
+        """
+        self.output_of(card)
+        if singles is not None and not sees_one_frame(singles):
+            raise UsageError(
+                "option-invalid",
+                f"--singles takes a model that sees one frame, such as weights of usme; "
+                f"{singles.name} needs {singles.min_frames} frames at least.",
+            )
+        if self.ev is not None and singles is None and not sees_one_frame(card):
+            raise UsageError(
+                "option-invalid",
+                f"--ev is for models that see one frame, such as usme; {card.name} takes exposures "
+                "as they are. Leave it out, or choose another --model or --singles.",
+            )
 
     def output_of(self, card: zoo.Card) -> Output:
         """Whether the model of that card makes fusions or radiances with these settings.

@@ -36,11 +36,17 @@ class ReadBracket:
 
 
 def read_bracket(
-    bracket: Bracket, *, limits: Limits | None = None, threads: int = 2
+    bracket: Bracket, *, limits: Limits | None = None, threads: int = 2, least: int = 2
 ) -> ReadBracket:
     """Decode all frames of a bracket, in its order.
 
     Frames of 8 and 16 bits mixed become 16-bit ones; nothing ever loses bits.
+
+    Args:
+        bracket: what is read.
+        limits: caps for reading.
+        threads: frames decoded side by side.
+        least: fewest frames; 1 lets singles in.
 
     Raises:
         PhotoError: ``bracket-too-short``, ``frames-differ-in-size``, ``frames-identical``, or
@@ -48,7 +54,7 @@ def read_bracket(
         InfrastructureError: ``storage-failed``.
     """
     first = bracket.frames[0].path
-    if len(bracket.frames) < 2:
+    if len(bracket.frames) < least:
         raise PhotoError(
             "bracket-too-short",
             f"The bracket of {first} has one frame; add its other exposures or list it no more.",
@@ -56,7 +62,7 @@ def read_bracket(
     photos = _decode(bracket, limits or Limits(), threads)
     _check_sizes(bracket, photos)
     pixels = _same_depth([photo.pixels for photo in photos])
-    if all(np.array_equal(pixels[0], other) for other in pixels[1:]):
+    if len(pixels) > 1 and all(np.array_equal(pixels[0], other) for other in pixels[1:]):
         raise PhotoError(
             "frames-identical",
             f"All frames of the bracket of {first} are the same picture; there is nothing to "

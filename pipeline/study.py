@@ -6,6 +6,7 @@ A study is one TOML file; those that ship lie in ``pipeline/studies``::
     summary = "one line for people"
     recipe = "ablation"              # a packaged one, or a .toml file beside the study
     seeds = [0, 1]                   # every variant is trained with each of them
+    baseline = "v"                   # whose headline the others' gaps are told from; may be missing
     overrides = { "data.shard.pair" = "all" }        # of the recipe, for all variants
 
     [variants]                       # label -> overrides of the recipe, by dotted key
@@ -24,11 +25,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import torch
+
+from model.measures import Measures
 from pipeline import storage
 from pipeline.errors import UsageError
 from pipeline.packaged_toml import packaged_names, read_toml
 from pipeline.recipe import Recipe, load_recipe, recipe_names, with_overrides
-from pipeline.recipe_model import check_model
+from pipeline.recipe_model import check_model, objective_of
 from pipeline.robustness import PLAIN, Condition
 from pipeline.strict import StrictError, did_you_mean, from_table
 
@@ -51,6 +55,7 @@ class Study:
     recipe: str
     variants: dict[str, Any]
     seeds: tuple[int, ...] = (0,)
+    baseline: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
 
@@ -59,6 +64,9 @@ class Study:
             raise ValueError("variants must name at least one")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be different whole numbers from 0, not {self.seeds}")
+        if self.baseline and self.baseline not in self.variants:
+            hint = did_you_mean(self.baseline, self.variants)
+            raise ValueError(f"baseline {self.baseline!r} is no variant{hint}")
         for label, changes in self.variants.items():
             if not _LABEL.fullmatch(label):
                 raise ValueError(f"variants.{label} is no name for a folder: use a-z, 0-9, - _ .")
@@ -100,6 +108,12 @@ class Study:
     def base(self) -> Recipe:
         """The recipe with the overrides that all variants share."""
         return with_overrides(load_recipe(self.recipe), self.overrides)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """What all its networks are judged by: what suits the recipe's."""
+        with torch.device("meta"):
+            return objective_of(self.base).measures
 
     def trial(self, variant: str, seed: int) -> Trial:
         """One training of the study."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,37 +15,50 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from model.measures import Measures
+
 __all__ = ["plot_curves"]
 
-_PANELS = {
-    "gray_ms3": "gray_ms3 (MEF-SSIM of the grey picture)",
-    "color": "color_8x8_adaptive_lum (MEF-SSIM in colour)",
-}
 _SIZE_IN = (12.0, 4.8)
 _DPI = 120
 _LINES = ("-", "--", "-.", ":")
 _COLORS = 10  # of matplotlib's cycle
 
 
-def plot_curves(curves: pa.Table, variants: Sequence[str], title: str) -> bytes:
-    """A PNG with a panel for each figure and a line for each variant, the mean over its seeds; a
-    thin line for each seed, if there are several; Mertens' figure, dashed.
+def plot_curves(
+    curves: pa.Table,
+    variants: Sequence[str],
+    title: str,
+    *,
+    measures: Measures,
+    levels: Mapping[str, float],
+) -> bytes:
+    """A PNG with a panel for each figure that curves have and a line for each variant, the mean
+    over its seeds; a thin line for each seed, if there are several; the rivals' figures, dashed.
 
     Args:
         curves: as ``pipeline.study_table.CURVES_SCHEMA``.
         variants: in the order of the legend.
         title: above all.
+        measures: which figures and rivals there are.
+        levels: figures of rivals, by their columns (``gray_ms3_mertens``).
     """
+    shown = [figure for figure in measures.figures if figure.in_curve]
     figure = Figure(figsize=_SIZE_IN, dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)  # draws without a display; the figure keeps it
     figure.suptitle(title)
-    panels = figure.subplots(1, len(_PANELS))
+    panels = figure.subplots(1, len(shown))
     rows = curves.filter(pc.equal(curves["split"], "validation")).to_pylist()
-    for axes, (name, label) in zip(panels, _PANELS.items(), strict=True):
-        _draw(axes, rows, name, variants)
+    for axes, one in zip(panels, shown, strict=True):
+        rivals = {
+            rival.title: levels[f"{one.name}_{rival.name}"]
+            for rival in measures.rivals
+            if f"{one.name}_{rival.name}" in levels
+        }
+        _draw(axes, rows, one.in_curve, variants, rivals)
         axes.set_xlabel("steps")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylabel(label)
+        axes.set_ylabel(one.title)
         axes.grid(alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
@@ -55,11 +68,17 @@ def plot_curves(curves: pa.Table, variants: Sequence[str], title: str) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(axes: Axes, rows: list[dict[str, Any]], name: str, variants: Sequence[str]) -> None:
-    mertens = [row["value"] for row in rows if row["name"] == f"{name}_mertens"]
-    if mertens:
-        axes.axhline(mertens[0], color="black", linestyle="--", linewidth=1, label="Mertens")
-    seen = list(mertens[:1])
+def _draw(
+    axes: Axes,
+    rows: list[dict[str, Any]],
+    name: str,
+    variants: Sequence[str],
+    rivals: Mapping[str, float],
+) -> None:
+    for number, (label, level) in enumerate(rivals.items()):
+        dashes = _LINES[1 + number % (len(_LINES) - 1)]
+        axes.axhline(level, color="black", linestyle=dashes, linewidth=1, label=label)
+    seen = list(rivals.values())
     for number, variant in enumerate(variants):
         own = [row for row in rows if row["variant"] == variant and row["name"] == name]
         if not own:

@@ -9,17 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model.measures import Figure, Rival
 from pipeline.robustness import PLAIN
 from pipeline.study import Study
-from pipeline.study_table import HEADLINE, WINS
+from pipeline.study_table import WINS
 
 __all__ = ["study_report"]
-
-_COLOR = "color_8x8_adaptive_lum"
-_CHROMA = "chroma_shift"
-_MERTENS = "Mertens"
-_DIGITS = {HEADLINE: 4, _COLOR: 4, _CHROMA: 2, WINS: 1}
-_BETTER_IF_HIGHER = (HEADLINE, _COLOR, WINS)
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -36,12 +31,13 @@ def study_report(study: Study, rows: Rows) -> str:
     parts = [f"# {study.name}", f"{study.summary}.", _facts(study, done, failed)]
     places = list(dict.fromkeys((row["condition"], row["against"]) for row in done))
     if len(places) > 1:
-        parts += [f"## {HEADLINE} under all conditions", _overview(study, done, failed, places)]
+        heading = f"## {_headline(study).title} under all conditions"
+        parts += [heading, _overview(study, done, failed, places)]
     for place in places:
         here = [row for row in done if (row["condition"], row["against"]) == place]
         if len(places) > 1:
             parts.append(f"## {_title(study, place)}")
-        parts += [_measured(here), _table(study, here, failed)]
+        parts += [_measured(here), _table(study, here, failed), *_gaps(study, here)]
     measured = {condition for condition, _ in places}
     missing = [c.name for c in study.measured if places and c.name not in measured]
     if missing:
@@ -57,12 +53,15 @@ def study_report(study: Study, rows: Rows) -> str:
                 for row in failed
             )
         )
+    rival = _yardstick(study, done)
+    ahead = (
+        f"; ahead: patches whose {_headline(study).title} is above that of {rival.title}"
+        if rival
+        else ""
+    )
     parts.append(
-        f"**Bold**: the best mean. {HEADLINE} and {_COLOR} are MEF-SSIM, grey and in colour, of "
-        "the 8-bit fusion; chroma shift is the mean difference of Cb and Cr from Mertens' fusion, "
-        "in levels of 255; ahead: patches whose "
-        f"{HEADLINE} is above that of Mertens' fusion. Figures of the best weights of each "
-        "training by validation, on the patches by which these were chosen."
+        f"**Bold**: the best mean. {study.measures.about}{ahead}. Figures of the best weights of "
+        "each training by validation, on the patches by which these were chosen."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -77,11 +76,63 @@ class _Cell:
     def mean(self) -> float:
         return statistics.fmean(self.values) if self.values else math.nan
 
+    @property
+    def variance(self) -> float:
+        """Over at least two seeds."""
+        return statistics.variance(self.values)
+
     def text(self, digits: int) -> str:
         if not self.values:
             return ""
         spread = f" ± {statistics.stdev(self.values):.{digits}f}" if len(self.values) > 1 else ""
         return f"{self.mean:.{digits}f}{spread}"
+
+
+def _headline(study: Study) -> Figure:
+    return study.measures.figures[0]
+
+
+def _there(study: Study, rows: Rows) -> list[Rival]:
+    """The rivals that were measured."""
+    known = {row["figure"] for row in rows}
+    headline = _headline(study).name
+    return [rival for rival in study.measures.rivals if f"{headline}_{rival.name}" in known]
+
+
+def _yardstick(study: Study, rows: Rows) -> Rival | None:
+    """The one to be beaten."""
+    return next(reversed(_there(study, rows)), None)
+
+
+def _gaps(study: Study, rows: Rows) -> list[str]:
+    """How far each variant's headline is from the baseline's, where the study has one; with
+    several seeds also whether that is more than chance."""
+    if not study.baseline:
+        return []
+    headline = _headline(study)
+    base = _cell(rows, study.baseline, headline.name)
+    lines = []
+    for variant in study.variants:
+        own = _cell(rows, variant, headline.name)
+        if variant == study.baseline or not own.values or not base.values:
+            continue
+        gap = own.mean - base.mean
+        line = [variant, f"{gap:+.{headline.digits}f}"]
+        if min(len(own.values), len(base.values)) > 1:
+            deviation = math.sqrt((own.variance + base.variance) / 2)
+            verdict = "none" if abs(gap) < deviation else "lower" if gap < 0 else "higher"
+            line += [f"{deviation:.{headline.digits}f}", verdict]
+        else:
+            line += ["", "one seed tells nothing"]
+        lines.append(line)
+    if not lines:
+        return []
+    heads = ["variant", f"{headline.title} against {study.baseline}", "deviation", "difference"]
+    text = (
+        "Deviation: over the seeds, of both variants together (root of the mean variance); a gap "
+        "below it counts as none."
+    )
+    return [_markdown(heads, lines), text]
 
 
 def _cell(rows: Rows, variant: str, figure: str) -> _Cell:
@@ -148,53 +199,70 @@ def _measured(rows: Rows) -> str:
 
 
 def _table(study: Study, rows: Rows, failed: Rows) -> str:
-    figures = (HEADLINE, _COLOR, _CHROMA, WINS)
-    cells = {name: {v: _cell(rows, v, name) for v in study.variants} for name in figures}
-    best = {name: _best(cells[name], _DIGITS[name]) for name in _BETTER_IF_HIGHER}
+    figures, headline = study.measures.figures, _headline(study)
+    rival = _yardstick(study, rows)
+    digits_of = {figure.name: figure.digits for figure in figures}
+    higher = [figure.name for figure in figures if figure.better == "higher"]
+    if rival is not None:
+        digits_of[WINS] = 1
+        higher.append(WINS)
+    cells = {name: {v: _cell(rows, v, name) for v in study.variants} for name in digits_of}
+    best = {name: _best(cells[name], digits_of[name]) for name in higher}
     codes = {row["variant"]: row["error_code"] for row in failed}
     patches = rows[0]["patches"]
     lines = []
     for variant in study.variants:
-        own = [row for row in rows if row["variant"] == variant and row["figure"] == HEADLINE]
+        own = [r for r in rows if r["variant"] == variant and r["figure"] == headline.name]
         if not own:
             if variant in codes:
-                lines.append([variant, f"failed: `{codes[variant]}`", "", "", "", "", ""])
+                lines.append([variant, f"failed: `{codes[variant]}`", *[""] * (len(digits_of) + 1)])
             continue
         line = [variant]
-        for name in figures:
-            digits = _DIGITS[name] if name != WINS or len(own) > 1 else 0
+        for name, digits in digits_of.items():
+            digits = digits if name != WINS or len(own) > 1 else 0
             text = cells[name][variant].text(digits)
             text += f" of {patches}" if name == WINS else ""
             line.append(f"**{text}**" if variant in best.get(name, ()) else text)
         line.append(", ".join(str(row["best_step"]) for row in own))
         line.append(f"{statistics.fmean(row['seconds'] for row in own):.0f}")
         lines.append(line)
-    theirs = [_mertens(rows, name) for name in (HEADLINE, _COLOR)]
-    lines.append([_MERTENS, *(f"{value:.4f}" for value in theirs), "0.00", "", "", ""])
-    heads = ["variant", HEADLINE, _COLOR, "chroma shift", "ahead of Mertens", "best step", "s"]
-    return _markdown(heads, lines)
+    for other in _there(study, rows):
+        line = [other.title]
+        for figure in figures:
+            level = _level(rows, figure, other)
+            line.append("" if level is None else f"{level:.{figure.digits}f}")
+        lines.append([*line, *[""] * (len(digits_of) - len(figures) + 2)])
+    heads = ["variant", *(figure.title for figure in figures)]
+    heads += [] if rival is None else [f"ahead of {rival.title}"]
+    return _markdown([*heads, "best step", "s"], lines)
 
 
 def _overview(study: Study, rows: Rows, failed: Rows, places: Sequence[tuple[str, str]]) -> str:
     tried = {row["variant"] for row in [*rows, *failed]}
+    headline = _headline(study)
     lines = {variant: [variant] for variant in study.variants if variant in tried}
-    mertens = [_MERTENS]
+    rivals = {rival: [rival.title] for rival in _there(study, rows)}
     for place in places:
         here = [row for row in rows if (row["condition"], row["against"]) == place]
-        cells = {variant: _cell(here, variant, HEADLINE) for variant in lines}
-        best = _best(cells, _DIGITS[HEADLINE])
+        cells = {variant: _cell(here, variant, headline.name) for variant in lines}
+        best = _best(cells, headline.digits)
         for variant, cell in cells.items():
-            text = cell.text(_DIGITS[HEADLINE]) if cell.values else "failed"
+            text = cell.text(headline.digits) if cell.values else "failed"
             lines[variant].append(f"**{text}**" if variant in best else text)
-        mertens.append(f"{_mertens(here, HEADLINE):.4f}")
+        for rival, line in rivals.items():
+            level = _level(here, headline, rival)
+            line.append("" if level is None else f"{level:.{headline.digits}f}")
     noisy = {name for name, against in places if against == "noisy"}
     heads = [f"{name}, against {against}" if name in noisy else name for name, against in places]
-    return _markdown(["variant", *heads], [*lines.values(), mertens])
+    return _markdown(["variant", *heads], [*lines.values(), *rivals.values()])
 
 
-def _mertens(rows: Rows, figure: str) -> float:
-    """The same for every variant and seed, as the patches are."""
-    return next(float(r["value"]) for r in rows if r["figure"] == f"{figure}_mertens")
+def _level(rows: Rows, figure: Figure, rival: Rival) -> float | None:
+    """A rival's figure: the same for every variant and seed, as the patches are."""
+    name = f"{figure.name}_{rival.name}"
+    if rival.zero == figure.name:
+        return 0.0
+    return next((float(r["value"]) for r in rows if r["figure"] == name), None)
 
 
 def _best(cells: Mapping[str, _Cell], digits: int) -> tuple[str, ...]:

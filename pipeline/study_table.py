@@ -21,14 +21,13 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.errors import BracketflowError
-from pipeline.evaluation import FIGURES
+from pipeline.evaluation import KEYS
 from pipeline.runs import git_revision, versions
 from pipeline.study import Study, Trial
 from pipeline.training_log import CURVE_SCHEMA, read_curve
 
 __all__ = [
     "CURVES_SCHEMA",
-    "HEADLINE",
     "TABLE_SCHEMA",
     "WINS",
     "curves_of",
@@ -38,7 +37,6 @@ __all__ = [
     "write_parquet",
 ]
 
-HEADLINE = "gray_ms3"
 WINS = "wins"
 
 
@@ -55,11 +53,12 @@ TABLE_SCHEMA = pa.schema(
         _VARIANT,
         _SEED,
         _field("condition", pa.string(), "see pipeline.robustness; null if it failed", null=True),
-        _field("against", pa.string(), "clean or noisy, see pipeline.evaluation", null=True),
+        _field("against", pa.string(), "clean, noisy or truth, see pipeline.evaluation", null=True),
         _field(
             "figure",
             pa.string(),
-            "a column of evaluation.parquet, or wins: patches where gray_ms3 is above Mertens'",
+            "a column of evaluation.parquet, or wins: patches where the first of them is above the "
+            "last rival's (see model.measures)",
             null=True,
         ),
         _field("value", pa.float64(), "mean over the patches; of wins their number", null=True),
@@ -112,9 +111,16 @@ def rows_of(
             "stops_min": min(stops, default=None),
             "stops_max": max(stops, default=None),
         }
-        figures = {name: float(np.mean(part[name])) for name in FIGURES}
-        ahead = np.greater(part[HEADLINE], part[f"{HEADLINE}_mertens"])
-        figures[WINS] = float(np.count_nonzero(ahead))
+        figures = {
+            name: float(np.mean(values))
+            for name, values in part.items()
+            if name not in KEYS and None not in values
+        }
+        headline = study.measures.figures[0].name
+        there = [r.name for r in study.measures.rivals if f"{headline}_{r.name}" in figures]
+        if there:
+            ahead = np.greater(part[headline], part[f"{headline}_{there[-1]}"])
+            figures[WINS] = float(np.count_nonzero(ahead))
         rows += [about | where | {"figure": n, "value": value} for n, value in figures.items()]
     return rows
 

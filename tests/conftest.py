@@ -9,7 +9,11 @@ from pathlib import Path
 # Read when torch loads; without it, tests crawl while anything else uses the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # no test measures the machine
+hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

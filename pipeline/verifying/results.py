@@ -38,6 +38,8 @@ COLUMNS = (
     "display_format",
     "preview_uri",
     "map_uri",
+    "strip_uri",
+    "weights_uri",
 )
 """What of a row has to be known to check it."""
 
@@ -46,10 +48,9 @@ _GONE = ("file-missing", "file-link")
 
 
 def small_pictures(row: Mapping[str, Any]) -> list[str]:
-    """Where a row's preview and map are, relative to the destination, which may have been moved."""
-    preview, score_map = preview_paths(row["bracket_id"])
-    pairs = ((preview, row["preview_uri"]), (score_map, row["map_uri"]))
-    return [path for path, uri in pairs if uri is not None]
+    """Where a row's small pictures are, relative to the destination, which may have been moved."""
+    places = preview_paths(row["bracket_id"])._asdict()
+    return [path for name, path in places.items() if row[f"{name}_uri"] is not None]
 
 
 def written_files(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,8 @@ _COLUMNS = (
     "display_sha256",
     "preview_uri",
     "map_uri",
+    "strip_uri",
+    "weights_uri",
     "fate",
 )
 

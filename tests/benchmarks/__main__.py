@@ -100,7 +100,7 @@ def opencv_script(paths: list[Path], out: Path) -> None:
 def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[Measured]:
     """All rows for one JPEG bracket of ``count`` frames."""
     archive = folder / "archive"
-    settings = FuseSettings(model="mertens", previews=False)
+    settings = FuseSettings(previews=False)
     make_archive(
         archive,
         brackets=1,
@@ -113,7 +113,7 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
     planner = Planner(
         names=lambda: Names(brackets, template=settings.name, model=settings.model),
         settings=settings,
-        weights_sha256=None,
+        weights_sha256=find_model(settings.model).weights_sha256,
         destination=str(folder / "out"),
         standing=Standing(),
         run_id="bench",
@@ -151,6 +151,18 @@ def measure(folder: Path, megapixels: float, count: int, repeats: int) -> list[M
             lambda: tiles.fuse(model, tensors),
             lambda: opencv_merge(frames),
             "cv2 Mertens",
+        ),
+        *(
+            row(
+                f"fuse, {zoo.DEFAULT} {effort}",
+                lambda network=network: fuse_stack(network, stack, bits=8),
+                lambda: opencv_merge(frames),
+                "cv2 Mertens",
+            )
+            for effort, network in (
+                ("fast", zoo.fast_form(zoo.load(zoo.DEFAULT))),
+                ("full", zoo.load(zoo.DEFAULT)),
+            )
         ),
         row(
             "MEF-SSIM, gray_ms3",

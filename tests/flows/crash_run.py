@@ -28,6 +28,8 @@ _STEPS = ("catalog_step", "plan_step", "fuse_step", "retire_step", "publish_step
 class _Alone:
     """A fleet of one, without Ray."""
 
+    size = 1
+
     def __init__(self, recipe, ledger) -> None:
         self._visitor = recipe.build(device="cpu", worker="worker000", intend=ledger.intend)
         self._ledger = ledger
@@ -51,10 +53,11 @@ def _fuse(source: str, destination: str, fault: str | None, settings: FuseSettin
     parts = {name: getattr(flow, name).fn for name in _STEPS} | {
         "open_fleet": _open_alone,
         "get_run_logger": logging.getLogger,
-        "create_table_artifact": mock.Mock(),
+        "show_outcome": mock.Mock(),
+        "DoneArtifact": mock.MagicMock(),
     }
     with mock.patch.multiple(flow, **parts):
-        flow.fuse_archive.fn(source, destination, settings)
+        flow.fuse_archive.fn(source, destination, settings, page=False)
 
 
 def fuse_apart(

@@ -9,12 +9,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prefect import flow, get_client
 
+from flows import artifacts
 from flows.fuse import fuse_archive
 from flows.score import score_results
 from pipeline.ledger import read_manifests, read_quarantine, read_report
 from pipeline.pool import PoolOptions
+from pipeline.runs import Counts
 from pipeline.settings import FuseSettings
+from pipeline.verifying.verify import verify
 
 
 def frames_of(bracket) -> tuple[str, ...]:
@@ -139,3 +143,64 @@ def test_a_destination_may_be_moved(fused, archive, tmp_path):
     anew = fuse_archive(str(archive[0]), str(moved), PNG)
     assert anew.counts.fused == first.counts.fused
     assert len(list((moved / "results").rglob("*.png"))) == first.counts.fused
+
+
+def test_a_page_to_look_at_stands_at_the_end(fused):
+    destination, outcome = fused
+    assert outcome.page_uri == str(destination / "page" / "index.html")
+    html = Path(outcome.page_uri).read_text("utf-8")
+    assert outcome.run_id in html
+    assert "decode-truncated" in html
+    assert not list((destination / "page").rglob("pictures"))  # they lie beside it
+    found = verify(str(destination))
+    assert found.clean
+
+
+def all_artifacts():
+    """What Prefect's server shows, the newest first."""
+    with get_client(sync_client=True) as client:
+        question = {"limit": 200, "sort": "CREATED_DESC"}
+        return client.request("POST", "/artifacts/filter", json=question).json()
+
+
+def test_what_prefect_shows_of_a_run(fused):
+    destination, outcome = fused
+    told = (outcome.run_id, str(destination))
+    shown = {
+        artifact["key"]: artifact["data"]
+        for artifact in all_artifacts()
+        if any(text in f"{artifact['description']} {artifact['data']}" for text in told)
+    }
+    assert set(shown) >= {"bracketflow-fuse", "bracketflow-failures", "bracketflow-page"}
+    assert "decode-truncated" in shown["bracketflow-failures"]
+    assert "file://" in shown["bracketflow-page"]
+
+
+def test_progress_is_shown_while_it_lasts(prefect_server, monkeypatch):
+    monkeypatch.setattr(artifacts, "_EVERY_S", 0.0)
+    counts = Counts(found=4)
+
+    @flow
+    def work():
+        with artifacts.DoneArtifact("run-of-the-test", counts) as done:
+            counts.add("fused", None, 3)
+            done.look()
+            counts.add("skipped", None)
+
+    work()
+    (shown,) = [one for one in all_artifacts() if one["description"] == "Run run-of-the-test"]
+    assert (shown["type"], shown["data"]) == ("progress", 100.0)
+
+
+def test_a_page_that_cannot_be_made_fails_no_run(fused, archive):
+    destination, first = fused
+    index = Path(first.page_uri)
+    index.unlink()
+    (index.parent / "page.json").write_text("somebody else's")
+    outcome = fuse_archive(str(archive[0]), str(destination), PNG)
+    assert outcome.counts.reused == first.counts.fused
+    assert outcome.page_uri is None
+    assert "bracketflow did not write that" in outcome.page_note
+    (index.parent / "page.json").unlink()
+    without = fuse_archive(str(archive[0]), str(destination), PNG, page=False)
+    assert (without.page_uri, without.page_note, index.exists()) == (None, None, False)

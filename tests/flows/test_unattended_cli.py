@@ -81,7 +81,7 @@ def test_options_of_unattended_runs_reach_the_flow(run, asked, tmp_path):
     ]
     code, printed, _ = run("fuse", str(tmp_path / "in"), str(tmp_path / "out"), *options)
     assert code == 0
-    ((_, _, _, _, pool, work),) = asked
+    ((_, _, _, _, pool, work, *_),) = asked
     assert work == WorkOptions(force=True, retry_quarantined=True, prune=True)
     assert (pool.bracket_timeout_s, pool.memory_bytes) == (7200, 8 << 30)
     assert "photographs not there any more" in printed
@@ -90,7 +90,7 @@ def test_options_of_unattended_runs_reach_the_flow(run, asked, tmp_path):
 def test_without_options_nothing_is_done_again_and_limits_are_the_usual(run, asked, tmp_path):
     (tmp_path / "in").mkdir()
     run("fuse", str(tmp_path / "in"), str(tmp_path / "out"))
-    ((_, _, _, _, pool, work),) = asked
+    ((_, _, _, _, pool, work, *_),) = asked
     assert work == WorkOptions()
     assert pool == PoolOptions()
 

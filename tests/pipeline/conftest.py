@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline.bracket import Bracket, Frame
-from pipeline.deciding import Planner
-from pipeline.fusing import FuseRecipe, fuse_bracket
+from pipeline.fuse_run import FuseRun, planner_of
+from pipeline.fusing import fuse_bracket
 from pipeline.images.writing import write_photo
 from pipeline.models import find_model
-from pipeline.naming import Names
 from pipeline.settings import FuseSettings
 from pipeline.standing import Standing
+from pipeline.work_options import WorkOptions
 
 
 def textured(light: float, *, seed: int = 0, height: int = 96, width: int = 120, bits: int = 8):
@@ -60,17 +60,20 @@ def fuse_one(tmp_path):
     ):
         settings = settings or FuseSettings(model="mertens", format="png")
         destination = str(out or Path(tmp_path) / "out")
-        model = model or find_model(settings.model)
-        recipe = FuseRecipe(settings=settings, model=model, destination=destination, run_id="r")
-        visitor = recipe.build(device="cpu", worker="w", intend=lambda uri, sha256: None)
-        planner = Planner(
-            names=lambda: Names([bracket], template=settings.name, model=model.name),
-            settings=settings,
-            weights_sha256=model.weights_sha256,
+        run = FuseRun(
+            source=bracket.source,
             destination=destination,
-            standing=standing or Standing(),
+            settings=settings,
+            model=model or find_model(settings.model),
+            singles=None if settings.singles is None else find_model(settings.singles),
             run_id="r",
-            output=recipe.output,
+        )
+        visitor = run.recipe.build(device="cpu", worker="w", intend=lambda uri, sha256: None)
+        planner = planner_of(
+            run.recipe,
+            named=lambda: [bracket],
+            standing=standing or Standing(),
+            work=WorkOptions(),
         )
         return fuse_bracket(planner.decide(bracket), visitor)
 

@@ -16,7 +16,7 @@ from model.weights_file import pack_weights
 from pipeline import evaluation
 from pipeline.augment import plain
 from pipeline.errors import UsageError
-from pipeline.evaluation import FIGURES, evaluate, evaluation_of, load_network
+from pipeline.evaluation import evaluate, evaluation_of, load_network
 from pipeline.patches import Patch, open_patches, patches_path, write_patches
 from pipeline.recipe import DataSettings
 from pipeline.robustness import PLAIN, Condition, stack_under
@@ -25,6 +25,14 @@ from pipeline.sharding.split_table import write_split
 DATA = DataSettings(crop_px=48)
 CONDITIONS = (PLAIN, Condition(name="near", stops=1), Condition(name="noisy", noise=8))
 CPU = torch.device("cpu")
+COLUMNS = {
+    "gray_ms3": "gray_ms3",
+    "color_8x8_adaptive_lum": "color",
+    "chroma_shift": "chroma_shift",
+    "gray_ms3_mertens": "gray_ms3_mertens",
+    "color_8x8_adaptive_lum_mertens": "color_mertens",
+}
+"""Of the table -> what FusionScores calls them."""
 
 
 @pytest.fixture
@@ -76,7 +84,7 @@ def test_figures_are_those_of_the_scores(network, refs, patches):
         frames = torch.from_numpy(plain(patch.frames, 2, crop_px=48))[None]
         with torch.no_grad():
             wanted = FusionScores()(network(frames).fused, frames)
-        for name, theirs in FIGURES.items():
+        for name, theirs in COLUMNS.items():
             assert row[name] == pytest.approx(float(wanted[theirs]), abs=1e-5)
 
 
@@ -141,3 +149,40 @@ def test_weights_of_nothing_known_are_refused(tmp_path, network):
         with pytest.raises(UsageError) as error:
             load_network(str(file), CPU)
         assert error.value.code == "weights-invalid"
+
+
+@pytest.fixture
+def light_refs(patches, tmp_path):
+    """The same scenes as exposures with their light; frames that were followed, as they are."""
+    made = []
+    for patch in patches[:4]:
+        label = (patch.frames[0] / np.float32(255)) ** 2.2 * 4
+        made.append(replace(patch, label=label.astype(np.float32), aligned=patch.frames))
+    write_patches(made, str(tmp_path / patches_path("validation", "c")))
+    row = {"scene": "c", "bracket_id": "c", "split": "validation", "reason": "test"}
+    write_split(str(tmp_path), [row])
+    return open_patches(str(tmp_path), "validation")
+
+
+@pytest.mark.parametrize("start", ["nothing", "followed"])
+def test_radiance_is_measured_beside_both_merges(light_refs, start):
+    torch.manual_seed(1)
+    options = {"width": 4, "growth": 2, "layers": 1, "start": start}
+    network = build_network("ahdrnet", options).eval()
+    data = DataSettings(frames=(3, 3), crop_px=32)
+    table = evaluate(network, light_refs, data, (PLAIN, Condition(name="noisy", noise=8)))
+    plain_rows, noisy = (rows_under(table, name, "truth") for name in ("plain", "noisy"))
+    assert len(table) == 8
+    assert {row["stops"] for row in plain_rows} == {3}
+    for row, worse in zip(plain_rows, noisy, strict=True):
+        assert row["patch"] == worse["patch"]
+        assert row["psnr_mu_db_flow"] == row["psnr_mu_db_merge"] > worse["psnr_mu_db_flow"]
+        if start == "followed":  # not trained: what it begins with
+            assert row["psnr_mu_db"] > row["psnr_mu_db_flow"] - 0.5
+
+
+def test_patches_without_a_truth_cannot_judge_radiance(refs):
+    network = build_network("ahdrnet", {"width": 4, "growth": 2, "layers": 1}).eval()
+    with pytest.raises(UsageError) as error:
+        evaluate(network, refs[:4], DataSettings(frames=(3, 3)), (PLAIN,))
+    assert error.value.code == "shards-invalid"

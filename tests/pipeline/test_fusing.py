@@ -19,6 +19,7 @@ from pipeline.images.reading import read_photo
 from pipeline.images.writing import EXTENSIONS
 from pipeline.ledger import Ledger
 from pipeline.models import ChosenModel, find_model
+from pipeline.naming import preview_paths
 from pipeline.settings import FuseSettings
 from pipeline.standing_reader import standing_results
 from tests.pipeline.conftest import textured
@@ -191,7 +192,7 @@ def fuse_with_average(fuse_one, monkeypatch):
     """Fuse one bracket with :class:`Average`; the row and the model."""
     model = Average()
     card = replace(find_model("mertens").card, name="average", min_frames=3, max_frames=4)
-    monkeypatch.setattr(ChosenModel, "load", lambda chosen, device: model)
+    monkeypatch.setattr(ChosenModel, "load", lambda chosen, device, effort: model)
 
     def fuse(bracket):
         return fuse_one(bracket, model=ChosenModel(source="mertens", card=card)), model
@@ -237,9 +238,9 @@ def test_a_pair_is_dark_and_bright_for_a_pair_network(order):
     frames = tuple(np.full((8, 8, 3), level, np.uint8) for level in order)
     card = replace(find_model("mertens").card, max_frames=2)
     chosen, notes = frames_for(card, Stack(frames=frames))
-    assert ([int(frame[0, 0, 0]) for frame in chosen.frames], notes) == ([30, 200], [])
+    assert ([int(frames[k][0, 0, 0]) for k in chosen], notes) == ([30, 200], [])
     anyway, _ = frames_for(replace(card, max_frames=None), Stack(frames=frames))
-    assert anyway.frames == frames
+    assert anyway is None
 
 
 @pytest.mark.parametrize(
@@ -250,3 +251,14 @@ def test_pairs_are_named_by_their_place_in_the_bracket(count, told):
     frames = tuple(np.full((8, 8, 3), 20 * k, np.uint8) for k in range(count))
     _, (note,) = frames_for(card, Stack(frames=frames))
     assert note.endswith(told)
+
+
+def test_the_visit_leaves_small_pictures_for_the_report(make_bracket, fuse_one, tmp_path):
+    bracket = make_bracket(*(textured(light) for light in (0.2, 0.8, 2.5)))
+    row = fuse_one(bracket)
+    for name, size in (("strip", (288, 120)), ("weights", (288, 120)), ("preview", (96, 120))):
+        uri = row[f"{name}_uri"]
+        assert uri == str(tmp_path / "out" / getattr(preview_paths(bracket.id), name))
+        assert read_photo(uri).pixels.shape[:2] == size
+    bare = fuse_one(bracket, FuseSettings(model="mertens", previews=False), out=tmp_path / "bare")
+    assert [bare[f"{name}_uri"] for name in ("strip", "weights", "preview", "map")] == [None] * 4

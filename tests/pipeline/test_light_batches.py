@@ -16,7 +16,7 @@ from pipeline.light_batches import check_patch, fields_of, plain_fields, trainin
 from pipeline.patches import Patch, PatchRef
 
 SIDE = 16
-ALL = ("times_s", "label", "color", "structure", "mask")
+ALL = ("times_s", "label", "color", "structure", "mask", "aligned")
 
 
 def patch(count: int = 5, **changes) -> Patch:
@@ -54,6 +54,7 @@ def test_the_reference_is_the_middle_of_every_batch_and_its_light_the_label(coun
         np.testing.assert_allclose(light, made["label"], rtol=1e-3)
         np.testing.assert_allclose(made["color"], made["label"], rtol=2e-3)
         np.testing.assert_allclose(made["structure"], 2 * made["label"], rtol=1e-6)
+        np.testing.assert_array_equal(made["aligned"], made["frames"])  # nothing moved
         assert made["mask"].shape == (1, 9, 9)
         assert set(np.unique(made["mask"])) <= {0.0, 1.0}
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,21 @@ def test_what_stands_still_is_not_followed(timed, fuse_one, tmp_path):
     assert any("nothing moved to speak of" in note for note in still["notes"])
     asked = fuse_one(timed(), replace(MERGE, align="flow"), out=tmp_path / "asked")
     assert asked["followed_share"] > 0.5
+
+
+def test_a_network_that_follows_gets_what_it_needs(timed, fuse_one, tmp_path):
+    torch.manual_seed(0)
+    network = AhdrNet(width=2, growth=1, layers=1, start="followed")  # it corrects nothing yet
+    facts = {"network": "ahdrnet", "options": json.dumps(network.options)}
+    file = tmp_path / "follows.safetensors"
+    file.write_bytes(pack_weights(network.state_dict(), facts))
+    row = fuse_one(timed((-4.0, -2.0, 0.0, 2.0)), replace(MERGE, model=str(file)))
+    assert row["status"] == "fused", row["error_message"]
+    assert row["followed_share"] > 0.5
+    assert any("used 1st, 2nd and 3rd of 4" in note for note in row["notes"])
+    light = read_radiance(row["result_uri"])
+    seen = (scene() < 3.9) & (scene() > 0.05)
+    np.testing.assert_allclose(light[seen] * 4, scene()[seen], rtol=0.1)
 
 
 def test_exr_alone_and_in_full_precision(timed, fuse_one):
@@ -221,7 +237,7 @@ def test_a_reference_is_for_radiance_alone():
 def test_keys_of_fusions_are_what_they_were_before_there_was_radiance(timed):
     settings = FuseSettings(model="mertens")
     assert settings.sha256.startswith("512c40b52d1dcb04")
-    assert FuseSettings(model="ufm_k").sha256.startswith("797c31f0fb609905")
+    assert FuseSettings(model="ufm_k", effort="full").sha256.startswith("797c31f0fb609905")
     bracket = timed()
     plain = KeyMaker(settings, None).key(bracket)
     assert plain == KeyMaker(settings, None, "fusion").key(bracket)

@@ -65,7 +65,7 @@ def archive(tmp_path):
     def visit(run, job, status, data):
         made = {}
         if status == "fused":
-            picture, _ = preview_paths(job.bracket.id)
+            picture = preview_paths(job.bracket.id).preview
             storage.write_atomic(job.result_uri, data)
             storage.write_atomic(storage.join(run.destination, picture), b"preview")
             made = {

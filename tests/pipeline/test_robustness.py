@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from pipeline.augment import plain
 from pipeline.patches import Patch
-from pipeline.robustness import PLAIN, Condition, exposures, nearest_pair, stack_under
+from pipeline.robustness import (
+    PLAIN,
+    Condition,
+    exposures,
+    light_under,
+    nearest_pair,
+    stack_under,
+)
 
 
 def make_patch(count: int = 5, **known) -> Patch:
@@ -95,3 +102,41 @@ def test_other_patches_have_other_noise():
 def test_impossible_conditions(values):
     with pytest.raises(ValueError, match=next(iter(values))):
         Condition(name="x", **values)
+
+
+def light_patch(count: int) -> Patch:
+    """As :func:`make_patch`, a stop apart, with a label and frames that were followed."""
+    plain_patch = make_patch(count)
+    return make_patch(
+        count,
+        times_s=tuple(2.0**k for k in range(count)),
+        label=np.full((3, 48, 48), 0.5, np.float32),
+        aligned=plain_patch.frames[::-1].copy(),
+    )
+
+
+LIGHT = ("times_s", "label", "aligned")
+
+
+def test_radiance_keeps_its_middle_frame_under_other_distances():
+    patch = light_patch(7)
+    stack = light_under(patch, Condition(name="far", stops=3), 3, LIGHT, crop_px=32)
+    assert stack.inputs is stack.clean
+    assert stack.inputs["times_s"].tolist() == [1, 8, 64]
+    assert stack.inputs["frames"].shape == stack.inputs["aligned"].shape == (3, 3, 32, 32)
+    assert stack.stops == 6
+    pair = light_under(patch, Condition(name="near", stops=1), 2, LIGHT)
+    assert pair.inputs["times_s"].tolist() == [8, 16]  # of two the darker one is the middle one
+    assert light_under(make_patch(3), Condition(name="far", stops=3), 3, ()) is None
+
+
+def test_noise_is_on_frames_and_on_followed_ones_but_not_on_the_truth():
+    patch = light_patch(3)
+    stack, again = (light_under(patch, Condition(name="n", noise=5), 3, LIGHT) for _ in range(2))
+    for name in ("frames", "aligned"):
+        assert np.array_equal(stack.inputs[name], again.inputs[name])
+        off = (stack.inputs[name] - stack.clean[name])[0].std() * 255
+        assert 2 < off < 8
+    assert np.array_equal(stack.inputs["label"], stack.clean["label"])
+    apart = stack.inputs["frames"] - stack.clean["frames"]
+    assert not np.allclose(apart, stack.inputs["aligned"] - stack.clean["aligned"])

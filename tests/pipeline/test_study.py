@@ -54,12 +54,30 @@ def test_the_studies_of_the_issue_ship():
         "attention",
         "loss",
         "robustness",
+        "flexhdr-parts",
     }
     for name, luminance in (("gammas", True), ("gammas-structure", False)):
         study = load_study(name)
         losses = [study.trial(variant, 0).recipe.loss for variant in study.variants]
         assert [loss["gamma"] for loss in losses] == ["v", "d", "e", "vd", "ve", "de"]
         assert {loss["luminance"] for loss in losses} == {luminance}
+
+
+def test_the_parts_of_flexhdr_are_left_out_one_by_one():
+    study = load_study("flexhdr-parts")
+    assert [figure.name for figure in study.measures.figures][:3] == [
+        "psnr_mu_db",
+        "psnr_l_db",
+        "ssim_mu",
+    ]
+    assert len(study.seeds) == 3
+    networks = {name: study.trial(name, 0).recipe.network for name in study.variants}
+    full = networks.pop(study.baseline)
+    assert full["start"] == "nothing"  # what is followed already leaves nothing to its own flow
+    off = [
+        {key for key in network if network[key] != full.get(key)} for network in networks.values()
+    ]
+    assert off == [{"flow"}, {"exposure_uncertainty"}, {"attention"}, {"multi_stage_pooling"}]
 
 
 def test_trials_change_what_they_say_and_nothing_else(write):
@@ -118,6 +136,7 @@ def test_variants_are_chosen_in_the_studys_order(write):
         ('"training.steps" = 60', '"training.seed" = 1', "the key seeds does"),
         ('v = { "loss.gamma" = "v" }', "v = 3", "variants.v"),
         ('v = { "loss.gamma" = "v" }', '"../v" = {}', "folder"),
+        ("seeds = [4, 0]", 'seeds = [4]\nbaseline = "w"', "baseline"),
         ("near = { stops = 1 }", "near = { stop = 1 }", "did you mean stops"),
         ("near = { stops = 1 }", "near = { stops = -1 }", "conditions.near"),
         ("near = { stops = 1 }", "near = 1", "conditions.near"),

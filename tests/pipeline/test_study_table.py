@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from model.measures import FusionMeasures, HdrMeasures
 from pipeline.errors import UsageError
-from pipeline.evaluation import EVALUATION_SCHEMA
+from pipeline.evaluation import evaluation_schema
 from pipeline.study import load_study
 from pipeline.study_plot import plot_curves
 from pipeline.study_report import study_report
@@ -65,7 +66,7 @@ def evaluation(score: float, places=(("plain", "clean"),)) -> pa.Table:
         for condition, against in places
         for index in range(3)
     ]
-    return pa.Table.from_pylist(rows, schema=EVALUATION_SCHEMA)
+    return pa.Table.from_pylist(rows, schema=evaluation_schema(FusionMeasures()))
 
 
 def lines_of(report: str, variant: str) -> list[list[str]]:
@@ -171,6 +172,10 @@ def test_curves_lie_one_below_the_other(study, tmp_path):
 
 
 def test_the_picture_shows_every_variant(study):
+    def draw(table, variants):
+        levels = {"gray_ms3_mertens": 0.9}
+        return plot_curves(table, variants, "test", measures=FusionMeasures(), levels=levels)
+
     def drawn(variants):
         rows = [
             {"variant": variant, "seed": seed} | row
@@ -179,10 +184,79 @@ def test_the_picture_shows_every_variant(study):
             for row in curve([(0, 0.5), (5, 0.9), (10, 0.9 + number / 20 + seed / 100)])
         ]
         table = pa.Table.from_pylist(rows, CURVES_SCHEMA)
-        with Image.open(io.BytesIO(plot_curves(table, variants, "test"))) as picture:
+        with Image.open(io.BytesIO(draw(table, variants))) as picture:
             return {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
 
     orange = (255, 127, 14)  # second of matplotlib's cycle
     assert orange not in drawn(("one",))
     assert orange in drawn(("one", "two"))
     assert (0, 0, 0) in drawn(())  # without any curve: empty panels
+
+
+def radiance(score: float, *, flow: bool = True) -> pa.Table:
+    """Three patches of a study of radiance; the flow-aligned merge has 40 dB."""
+    measures = HdrMeasures()
+    schema = evaluation_schema(measures)
+    rows = []
+    for index in range(3):
+        row = dict.fromkeys(schema.names) | {"patch": f"a/{index}", "stops": 4.0}
+        row |= {"condition": "plain", "against": "truth", "psnr_mu_db": score + index - 1}
+        row |= {"psnr_l_db": score, "ssim_mu": 0.98, "ssim_l": 0.97}
+        for rival, level in (("merge", 33.0), ("guess", None), ("flow", 40.0 if flow else None)):
+            row |= {f"{figure.name}_{rival}": level for figure in measures.figures}
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema)
+
+
+@pytest.fixture
+def parts():
+    return load_study("flexhdr-parts")
+
+
+def test_a_study_of_radiance_stands_beside_both_merges(parts):
+    rows = rows_of(parts, parts.trial("full", 0), FACTS, radiance(40.5))
+    figures = {row["figure"]: row["value"] for row in rows}
+    assert figures["psnr_mu_db"] == pytest.approx(40.5)
+    assert figures["psnr_mu_db_merge"] == pytest.approx(33)
+    assert figures["wins"] == 2
+    report = study_report(parts, table_of(parts, rows).to_pylist())
+    assert lines_of(report, "full")[0][1:6] == ["40.50", "40.50", "0.9800", "0.9700", "2 of 3"]
+    assert lines_of(report, "plain merge")[0][1:3] == ["33.00", "33.00"]
+    assert lines_of(report, "flow-aligned merge")[0][1:3] == ["40.00", "40.00"]
+
+
+def test_a_rival_that_could_not_be_measured_is_left_out(parts):
+    rows = rows_of(parts, parts.trial("full", 0), FACTS, radiance(40.5, flow=False))
+    assert not [row for row in rows if row["figure"].endswith("_flow")]
+    report = study_report(parts, table_of(parts, rows).to_pylist())
+    assert lines_of(report, "flow-aligned merge") == []
+    assert lines_of(report, "full")[0][5] == "3 of 3"  # ahead of the plain merge
+
+
+def test_a_gap_below_a_standard_deviation_counts_as_none(parts):
+    rows = []
+    for seed, off in ((0, -0.1), (1, 0.0), (2, 0.1)):
+        for variant, score in (("full", 42.0), ("no-flow", 41.95), ("no-attention", 41.0)):
+            rows += rows_of(parts, parts.trial(variant, seed), FACTS, radiance(score + off))
+    report = study_report(parts, table_of(parts, rows).to_pylist())
+    assert lines_of(report, "no-flow")[1] == ["no-flow", "-0.05", "0.10", "none"]
+    assert lines_of(report, "no-attention")[1] == ["no-attention", "-1.00", "0.10", "lower"]
+    assert len(lines_of(report, "full")) == 1
+    alone = [row for row in rows if row["seed"] == 0]
+    report = study_report(parts, table_of(parts, alone).to_pylist())
+    assert lines_of(report, "no-flow")[1][3] == "one seed tells nothing"
+
+
+def test_curves_of_radiance_have_panels_of_their_own(parts):
+    rows = [
+        {"variant": "full", "seed": 0, "step": step, "split": "validation"}
+        | {"name": name, "value": 40.0 + step / 10, "seconds": 1.0}
+        for step in (0, 5, 10)
+        for name in ("psnr_mu", "psnr_l")
+    ]
+    table = pa.Table.from_pylist(rows, CURVES_SCHEMA)
+    levels = {"psnr_mu_db_flow": 40.5}
+    png = plot_curves(table, ("full",), "test", measures=parts.measures, levels=levels)
+    with Image.open(io.BytesIO(png)) as picture:
+        colors = {tuple(color) for color in np.asarray(picture.convert("RGB")).reshape(-1, 3)}
+    assert (31, 119, 180) in colors  # first of matplotlib's cycle
