@@ -39,6 +39,8 @@ COMMANDS = [
     "dynamic",
     "verify",
     "quarantine",
+    "report",
+    "serve",
 ]
 
 
@@ -182,8 +184,9 @@ def test_an_interrupt_keeps_what_was_finished_and_ends_with_130(archive, tmp_pat
         shutil.copytree(archive[0], many / str(copy))
     out = tmp_path / "out"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    slowly = ("--effort", "full", "--workers", "1")  # so that it is not done before the interrupt
     command = subprocess.Popen(
-        [Path(sys.executable).with_name("bracketflow"), "fuse", many, out, "--no-previews"],
+        [Path(sys.executable).with_name("bracketflow"), "fuse", many, out, *slowly],
         env=environment | {"HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
