@@ -6,7 +6,10 @@ Each has a key, so that Prefect keeps the artifacts of one kind together from ru
 
 from __future__ import annotations
 
+import contextvars
+import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -27,12 +30,15 @@ from pipeline.runs import Counts, Outcome
 __all__ = ["DoneArtifact", "show_outcome", "show_page"]
 
 _EVERY_S = 10.0
+_PATIENCE_S = 10.0
 
 
 class DoneArtifact:
     """The share of a run that is done, in per cent; every ten seconds, and once at the end.
 
     It is made with the first news after ten seconds: a run that is done by then needs none.
+    Prefect is told in a thread: an interrupt that comes while its client talks to a server, which
+    the same Ctrl-C may have ended, would get lost in there.
     """
 
     def __init__(self, run_id: str, counts: Counts) -> None:
@@ -40,6 +46,7 @@ class DoneArtifact:
         self._counts = counts
         self._id: UUID | None = None
         self._told = time.monotonic()
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -50,15 +57,29 @@ class DoneArtifact:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._id is not None and kind is None:
-            self._tell()
+        if self._thread is not None and kind is None:
+            self._thread.join(_PATIENCE_S)
+            self._begin().join(_PATIENCE_S)
 
     def look(self) -> None:
         """See whether there is news."""
-        if time.monotonic() - self._told >= _EVERY_S:
-            self._tell()
+        due = time.monotonic() - self._told >= _EVERY_S
+        if due and (self._thread is None or not self._thread.is_alive()):
+            self._told = time.monotonic()
+            self._begin()
+
+    def _begin(self) -> threading.Thread:
+        # The context says which run the artifact belongs to.
+        target = contextvars.copy_context().run
+        self._thread = threading.Thread(target=target, args=(self._tell,), daemon=True)
+        self._thread.start()
+        return self._thread
 
     def _tell(self) -> None:
+        with suppress(Exception):  # what is shown is not worth a run
+            self._show()
+
+    def _show(self) -> None:
         share = 100.0 * self._counts.done / max(self._counts.found, 1)
         if self._id is None:
             made = create_progress_artifact(
@@ -68,7 +89,6 @@ class DoneArtifact:
             self._id = made
         else:
             update_progress_artifact(artifact_id=self._id, progress=share)
-        self._told = time.monotonic()
 
 
 def show_outcome(outcome: Outcome) -> None:
