@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["luma"]
+__all__ = ["WEIGHTS", "luma"]
 
-_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
+WEIGHTS = (0.299, 0.587, 0.114)
+"""Of red, green and blue: ITU-R BT.601."""
 
 
 def luma(rgb: torch.Tensor) -> torch.Tensor:
@@ -19,5 +20,5 @@ def luma(rgb: torch.Tensor) -> torch.Tensor:
     if rgb.ndim < 3 or rgb.shape[-3] != 3:
         raise ValueError(f"luma is made of (..., 3, H, W), not {tuple(rgb.shape)}")
     red, green, blue = rgb.unbind(-3)
-    total = red * _WEIGHTS[0] + green * _WEIGHTS[1] + blue * _WEIGHTS[2]
+    total = red * WEIGHTS[0] + green * WEIGHTS[1] + blue * WEIGHTS[2]
     return total.unsqueeze(-3)

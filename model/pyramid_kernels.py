@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from model.luma import WEIGHTS
 from model.metrics.kernels.compiling import compiled, kept
 
 __all__ = [
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 F32 = np.float32
-_RED, _GREEN, _BLUE = F32(0.299), F32(0.587), F32(0.114)  # ITU-R BT.601, as model.luma
+_RED, _GREEN, _BLUE = (F32(weight) for weight in WEIGHTS)
 _BOX = 5  # side of the window in which energy is local
 _HALF = _BOX // 2
 _LEAST_ENERGY = F32(0.05)  # of 8-bit steps squared: below it is rounding

@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 import torch
 
+from model.luma import WEIGHTS
 from model.metrics.mef_ssim_fast import color_sums, luma_sums
 from model.metrics.strips import Rgb8, rgb_rows, strips
 from model.moments import Window
@@ -44,7 +45,6 @@ ColorVariant = Literal[
 
 COLOR_WINDOW_PX = 8
 _SIGMA = 0.2  # of well-exposedness, of patches and of whole exposures
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def _mefnet_window(missing: float) -> Window:
@@ -167,7 +167,7 @@ def _rows(pictures: Sequence[Rgb8], form: Form, start: int, stop: int, height: i
     rows = rgb_rows(pictures, max(first, 0), min(last, height)).mul_(form.peak / 255)
     if form.luma_only:
         red, green, blue = rows.unbind(1)
-        rows = (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]).unsqueeze(1)
+        rows = (red * WEIGHTS[0] + green * WEIGHTS[1] + blue * WEIGHTS[2]).unsqueeze(1)
     sides = (form.padding, form.padding, max(-first, 0), max(last - height, 0))
     return torch.nn.functional.pad(rows, sides)
 

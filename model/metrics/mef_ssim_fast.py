@@ -14,14 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from model.luma import WEIGHTS
 from model.metrics.kernels.color import color_tiles, luma_tiles, weighted_rows
 from model.metrics.kernels.gray import gray_rows_into, gray_tiles, halve_into
 from model.metrics.strips import Rgb8, in_strips, size_at
 from model.moments import Window
 
 __all__ = ["color_sums", "gray_cells", "luma_sums"]
-
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def gray_cells(
@@ -90,7 +89,7 @@ def luma_sums(frames: Sequence[Rgb8], fused: Sequence[Rgb8], window: Window) -> 
     down, across = _coverage(window, height), _coverage(window, width)
     brightness = np.array(
         [
-            float(down @ (rows @ np.array(_LUMA))) / (height * width * 255)
+            float(down @ (rows @ np.array(WEIGHTS))) / (height * width * 255)
             for rows in _weighted(frames, across)
         ]
     )

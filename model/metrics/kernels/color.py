@@ -10,6 +10,7 @@ import numpy as np
 from model.metrics.kernels.compiling import compiled, kept
 from model.metrics.kernels.patches import choose, compare
 from model.metrics.kernels.tile import (
+    CHANNELS,
     COLS,
     F32,
     LOST,
@@ -23,7 +24,6 @@ from model.metrics.kernels.tile import (
 
 __all__ = ["color_tiles", "luma_tiles", "weighted_rows"]
 
-CHANNELS = 3
 _COLOR_WINDOW = 8
 
 _color_box = box_of(_COLOR_WINDOW)

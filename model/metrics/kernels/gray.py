@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from model.metrics.kernels.compiling import compiled, kept
+from model.metrics.kernels.patches import C2
 from model.metrics.kernels.powers import exp2, log2, tangents
 from model.metrics.kernels.tile import (
     COLS,
@@ -29,7 +30,6 @@ __all__ = ["gray_rows_into", "gray_tiles", "halve_into"]
 
 _EPS = 2.0**-52
 _LEAST_NORM = 0.001
-C2 = (0.03 * 255) ** 2
 
 
 @compiled

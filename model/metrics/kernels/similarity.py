@@ -10,6 +10,7 @@ import numpy as np
 from model.metrics.kernels.compiling import compiled, kept
 from model.metrics.kernels.patches import C1, C2
 from model.metrics.kernels.tile import (
+    CHANNELS,
     COLS,
     F32,
     LOST,
@@ -23,8 +24,6 @@ from model.metrics.kernels.tile import (
 )
 
 __all__ = ["ssim_tiles"]
-
-CHANNELS = 3
 
 
 @compiled

@@ -13,6 +13,7 @@ import numpy as np
 from model.metrics.kernels.compiling import compiled
 
 __all__ = [
+    "CHANNELS",
     "COLS",
     "F32",
     "LOST",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 F32 = np.float32
+CHANNELS = 3
 WINDOW = 11
 LOST = WINDOW - 1
 ROWS = 24

@@ -8,20 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from model.metrics import brisque as module
 from model.metrics.brisque import LEAST_PX, brisque, brisque_features
+from tests.model.metrics.tones import picture
 
 REFERENCE = Path("../shared/reference")
-
-
-def picture(height: int = 70, width: int = 90, seed: int = 0) -> NDArray[np.uint8]:
-    rng = np.random.default_rng(seed)
-    rows, cols = np.mgrid[0:height, 0:width] / 9
-    tones = 128 + 60 * np.sin(rows) * np.cos(cols) + rng.normal(0, 4, (height, width))
-    rgb = np.clip(tones[..., None] + [0, 10, -10], 0, 255)
-    return np.asarray(rgb, np.uint8)
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference values are not here")
